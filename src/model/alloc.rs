@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Index;
 use super::ids::{AllocId, DeploymentId, EvalId, JobId, JobKey, Namespace, NodeId};
 use super::job::{Job, TaskGroup};
 use super::metric::AllocMetric;
 use super::resources::AllocatedResources;
 use super::task::{TaskPhase, TaskState};
 use super::time::Timestamp;
-use super::Index;
 
 /// One instance of a task group on one node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +56,10 @@ pub struct Allocation {
 impl Allocation {
     /// The job that it belongs to.
     pub fn job_key(&self) -> JobKey {
-        JobKey { namespace: self.namespace.clone(), id: self.job_id.clone() }
+        JobKey {
+            namespace: self.namespace.clone(),
+            id: self.job_id.clone(),
+        }
     }
 
     /// The group's spec in the version that it runs.
@@ -66,7 +69,12 @@ impl Allocation {
 
     /// The `n` of its name, if the name has one.
     pub fn index(&self) -> Option<u32> {
-        self.name.strip_suffix(']')?.rsplit_once('[')?.1.parse().ok()
+        self.name
+            .strip_suffix(']')?
+            .rsplit_once('[')?
+            .1
+            .parse()
+            .ok()
     }
 
     /// Whether the servers want it gone.

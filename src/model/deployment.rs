@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Index;
 use super::ids::{AllocId, DeploymentId, JobId, JobKey, Namespace};
 use super::time::Timestamp;
-use super::Index;
 
 /// The roll-out of one job version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,12 +32,17 @@ pub struct Deployment {
 impl Deployment {
     /// The job that it rolls out.
     pub fn job_key(&self) -> JobKey {
-        JobKey { namespace: self.namespace.clone(), id: self.job_id.clone() }
+        JobKey {
+            namespace: self.namespace.clone(),
+            id: self.job_id.clone(),
+        }
     }
 
     /// Whether canaries wait for somebody to promote them.
     pub fn needs_promotion(&self) -> bool {
-        self.groups.values().any(|g| g.desired_canaries > 0 && !g.promoted)
+        self.groups
+            .values()
+            .any(|g| g.desired_canaries > 0 && !g.promoted)
     }
 }
 

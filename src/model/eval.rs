@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Index;
 use super::ids::{DeploymentId, EvalId, JobId, JobKey, Namespace, NodeId};
 use super::job::JobType;
 use super::metric::AllocMetric;
 use super::time::Timestamp;
-use super::Index;
 
 /// One request to look at a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,7 +81,10 @@ impl Evaluation {
 
     /// The job it is about.
     pub fn job_key(&self) -> JobKey {
-        JobKey { namespace: self.namespace.clone(), id: self.job_id.clone() }
+        JobKey {
+            namespace: self.namespace.clone(),
+            id: self.job_id.clone(),
+        }
     }
 }
 

@@ -109,7 +109,10 @@ pub struct JobKey {
 impl JobKey {
     /// The key of job `id` in `namespace`.
     pub fn new(namespace: impl Into<Namespace>, id: impl Into<JobId>) -> Self {
-        Self { namespace: namespace.into(), id: id.into() }
+        Self {
+            namespace: namespace.into(),
+            id: id.into(),
+        }
     }
 }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Index;
 use super::constraint::{Affinity, Constraint, Spread};
 use super::ids::{JobId, JobKey, Namespace};
 use super::resources::{Network, Resources};
 use super::service::Service;
 use super::time::Timestamp;
 use super::value::ConfigValue;
-use super::Index;
 
 /// A job as stored. `spec` is what its author declared; the rest is what became of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,7 +52,10 @@ impl Job {
 
     /// What names it.
     pub fn key(&self) -> JobKey {
-        JobKey { namespace: self.spec.namespace.clone(), id: self.spec.id.clone() }
+        JobKey {
+            namespace: self.spec.namespace.clone(),
+            id: self.spec.id.clone(),
+        }
     }
 
     /// The group named `name`.
@@ -164,7 +167,9 @@ impl TaskGroup {
 
     /// Every service of the group and of its tasks.
     pub fn all_services(&self) -> impl Iterator<Item = &Service> {
-        self.services.iter().chain(self.tasks.iter().flat_map(|t| t.services.iter()))
+        self.services
+            .iter()
+            .chain(self.tasks.iter().flat_map(|t| t.services.iter()))
     }
 }
 

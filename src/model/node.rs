@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Index;
 use super::ids::NodeId;
 use super::resources::Amounts;
 use super::time::Timestamp;
-use super::Index;
 
 /// How many events a node keeps.
 pub const NODE_EVENTS_MAX: usize = 10;

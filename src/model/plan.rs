@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Index;
 use super::alloc::Allocation;
 use super::deployment::{Deployment, DeploymentStatus};
 use super::ids::{AllocId, DeploymentId, EvalId, NodeId};
 use super::job::Job;
-use super::Index;
 
 /// What one evaluation wants changed, computed on the state at `snapshot_index`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{AllocId, JobId, Namespace, NodeId};
 use super::Index;
+use super::ids::{AllocId, JobId, Namespace, NodeId};
 
 /// A named port of a group or task, registered while the allocation runs (native discovery).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Index;
 use super::alloc::Allocation;
 use super::deployment::Deployment;
 use super::ids::{AllocId, JobKey, NodeId};
 use super::job::Job;
 use super::node::Node;
 use super::resources::NodeUsage;
-use super::Index;
 
 /// A consistent picture of the cluster at one index. Iteration order is that of the ids, so that
 /// every server computes the same.
