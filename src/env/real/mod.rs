@@ -1,0 +1,13 @@
+//! The operating system behind the seams.
+
+//@mod alloc_fs;
+mod clock;
+mod entropy;
+mod net;
+//@mod store;
+
+//@pub use alloc_fs::RealAllocFs;
+pub use clock::RealClock;
+pub use entropy::RealEntropy;
+pub use net::RealNet;
+//@pub use store::RealStore;

@@ -1,0 +1,62 @@
+//! The simulated world: one seed, one paused tokio clock, machines that share a network.
+//!
+//! Run it inside `#[tokio::test(start_paused = true)]`. All randomness of all machines comes
+//! from the seed, each machine with a stream of its own, so that one machine drawing more
+//! numbers changes nothing on another.
+
+//@mod alloc_fs;
+mod clock;
+mod entropy;
+mod net;
+//@mod store;
+
+use std::sync::Arc;
+
+//@pub use alloc_fs::SimAllocFs;
+pub use clock::SimClock;
+pub use entropy::SimEntropy;
+pub use net::{SimNet, SimNetwork};
+//@pub use store::SimStore;
+
+use crate::env::{Clock, Env, LogRing, Metrics};
+
+/// A number of simulated machines on one network.
+#[derive(Clone)]
+pub struct SimWorld {
+    seed: u64,
+    network: SimNetwork,
+    clock: Arc<SimClock>,
+}
+
+impl SimWorld {
+    pub fn new(seed: u64) -> Self {
+        let clock = Arc::new(SimClock::new());
+        Self {
+            seed,
+            network: SimNetwork::new(seed),
+            clock,
+        }
+    }
+
+    /// The network, for cutting and healing links.
+    pub fn network(&self) -> &SimNetwork {
+        &self.network
+    }
+
+    /// The clock, for setting the wall time.
+    pub fn clock(&self) -> &SimClock {
+        &self.clock
+    }
+
+    /// One machine. The same name draws the same randomness.
+    pub fn env(&self, machine: &str) -> Env {
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        Env {
+            entropy: Arc::new(SimEntropy::named(self.seed, machine)),
+            net: Arc::new(SimNet::new(self.network.clone(), machine)),
+            metrics: Metrics::new(clock.clone()),
+            logs: LogRing::new(clock.clone()),
+            clock,
+        }
+    }
+}
