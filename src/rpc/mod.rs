@@ -1,1 +1,7 @@
-//! rpc
+//! How layers and agents call each other: traits, frames, connections.
+
+pub mod api;
+pub mod node;
+
+pub use api::{Answer, Api, ApiError, Body, Call, Op, Query, Read, Reply};
+pub use node::{NodeAnswer, NodeApi, NodeAsk, NodeError};
