@@ -9,6 +9,8 @@ pub mod alloc;
 pub mod constraint;
 pub mod deployment;
 pub mod diff;
+pub mod draft;
+pub mod duration;
 pub mod eval;
 pub mod ids;
 pub mod job;
