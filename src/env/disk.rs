@@ -120,10 +120,15 @@ mod tests {
         assert_eq!(&file.read_at(9, 1).await.unwrap()[..], b"");
         drop(file);
 
-        replace(disk, &dir.join("two"), Bytes::from_static(b"2")).await.unwrap();
+        replace(disk, &dir.join("two"), Bytes::from_static(b"2"))
+            .await
+            .unwrap();
         assert_eq!(disk.list(&dir).await.unwrap(), ["one", "two"]);
         disk.rename(&path, &dir.join("two")).await.unwrap();
-        assert_eq!(&read_all(disk, &dir.join("two")).await.unwrap()[..], b"help!\0\0\0");
+        assert_eq!(
+            &read_all(disk, &dir.join("two")).await.unwrap()[..],
+            b"help!\0\0\0"
+        );
         disk.remove(&dir.join("two")).await.unwrap();
         disk.sync_dir(&dir).await.unwrap();
         assert_eq!(disk.list(&dir).await.unwrap(), Vec::<String>::new());

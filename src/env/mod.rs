@@ -9,6 +9,7 @@
 
 pub mod alloc_fs;
 mod clock;
+pub mod disk;
 mod entropy;
 pub mod log;
 pub mod metrics;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 pub use alloc_fs::AllocFs;
 pub use clock::{Clock, Elapsed, timeout, timeout_at};
+pub use disk::{Disk, DiskFile};
 pub use entropy::Entropy;
 pub use log::LogRing;
 pub use metrics::Metrics;
@@ -36,6 +38,7 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub net: Arc<dyn Net>,
+    pub disk: Arc<dyn Disk>,
     pub metrics: Metrics,
     pub logs: LogRing,
 }
@@ -47,6 +50,7 @@ impl Env {
         Self {
             entropy: Arc::new(real::RealEntropy),
             net: Arc::new(real::RealNet),
+            disk: Arc::new(real::RealDisk::new()),
             metrics: Metrics::new(clock.clone()),
             logs: LogRing::new(clock.clone()),
             clock,

@@ -31,7 +31,10 @@ impl<S: Send + 'static> Worker<S> {
     fn start(name: &str, value: S) -> io::Result<Self> {
         let (jobs, queue) = mpsc::sync_channel::<Job<S>>(QUEUE_MAX);
         let run = move || queue.iter().for_each(|job| job(&value));
-        thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(run)?;
+        thread::Builder::new()
+            .name(name.to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(run)?;
         Ok(Self(jobs))
     }
 
@@ -64,7 +67,9 @@ pub struct RealDisk {
 
 impl RealDisk {
     pub fn new() -> Self {
-        Self { names: Worker::start("disk", ()) }
+        Self {
+            names: Worker::start("disk", ()),
+        }
     }
 
     fn run<T: Send + 'static>(
@@ -129,8 +134,11 @@ impl Disk for RealDisk {
     fn create_dir_all<'a>(&'a self, dir: &'a Path) -> DiskResult<'a, ()> {
         let dir = dir.to_owned();
         self.run(move || {
-            let missing: Vec<PathBuf> =
-                dir.ancestors().take_while(|d| !d.exists()).map(Path::to_owned).collect();
+            let missing: Vec<PathBuf> = dir
+                .ancestors()
+                .take_while(|d| !d.exists())
+                .map(Path::to_owned)
+                .collect();
             fs::create_dir_all(&dir)?;
             for made in missing {
                 if let Some(above) = made.parent().filter(|p| !p.as_os_str().is_empty()) {

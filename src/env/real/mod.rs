@@ -2,12 +2,14 @@
 
 //@mod alloc_fs;
 mod clock;
+mod disk;
 mod entropy;
 mod net;
 //@mod store;
 
 //@pub use alloc_fs::RealAllocFs;
 pub use clock::RealClock;
+pub use disk::RealDisk;
 pub use entropy::RealEntropy;
 pub use net::RealNet;
 //@pub use store::RealStore;

@@ -130,7 +130,10 @@ impl SimDisk {
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let image = self.image();
         let read = |(path, inode): (&PathBuf, &u64)| {
-            image.inodes.get(inode).map(|found| (path.clone(), found.seen.clone()))
+            image
+                .inodes
+                .get(inode)
+                .map(|found| (path.clone(), found.seen.clone()))
         };
         image.names.iter().filter_map(read).collect()
     }
@@ -142,7 +145,11 @@ impl SimDisk {
         image.durable_names.remove(path);
         if let Some(bytes) = content {
             let inode = image.new_inode();
-            let file = Inode { seen: bytes.clone(), durable: bytes, unsynced: Vec::new() };
+            let file = Inode {
+                seen: bytes.clone(),
+                durable: bytes,
+                unsynced: Vec::new(),
+            };
             image.inodes.insert(inode, file);
             image.names.insert(path.to_owned(), inode);
             image.durable_names.insert(path.to_owned(), inode);
@@ -176,7 +183,10 @@ impl Image {
     }
 
     fn find(&self, path: &Path) -> io::Result<u64> {
-        self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.names
+            .get(path)
+            .copied()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn change_name(&mut self, change: NameChange) {
@@ -206,11 +216,15 @@ impl Image {
     }
 
     fn inode(&mut self, inode: u64) -> io::Result<&mut Inode> {
-        self.inodes.get_mut(&inode).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.inodes
+            .get_mut(&inode)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn room_for(&mut self, inode: u64, end: u64) -> io::Result<()> {
-        let Some(capacity) = self.faults.capacity else { return Ok(()) };
+        let Some(capacity) = self.faults.capacity else {
+            return Ok(());
+        };
         let grows = end.saturating_sub(self.inode(inode)?.seen.len() as u64);
         let used: u64 = self.inodes.values().map(|i| i.seen.len() as u64).sum();
         if grows > 0 && used + grows > capacity {
@@ -289,7 +303,10 @@ impl NameChange {
 }
 
 fn resize(content: &mut Vec<u8>, len: u64) {
-    content.resize(usize::try_from(len).expect("a simulated file fits in memory"), 0);
+    content.resize(
+        usize::try_from(len).expect("a simulated file fits in memory"),
+        0,
+    );
 }
 
 fn overwrite(content: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
@@ -326,7 +343,11 @@ impl Disk for SimDisk {
         let opened = image.open(path, how);
         let life = image.life;
         ready(opened.map(|inode| {
-            let file: Arc<dyn DiskFile> = Arc::new(SimFile { disk: self.clone(), inode, life });
+            let file: Arc<dyn DiskFile> = Arc::new(SimFile {
+                disk: self.clone(),
+                inode,
+                life,
+            });
             file
         }))
     }
@@ -365,8 +386,9 @@ impl Disk for SimDisk {
             return ready(Err(kind.into()));
         }
         let changes = std::mem::take(&mut image.unsynced_names);
-        let (done, left): (Vec<_>, Vec<_>) =
-            changes.into_iter().partition(|change| change.dir() == Some(dir));
+        let (done, left): (Vec<_>, Vec<_>) = changes
+            .into_iter()
+            .partition(|change| change.dir() == Some(dir));
         for change in done {
             change.apply(&mut image.durable_names);
         }
@@ -379,7 +401,11 @@ impl Disk for SimDisk {
         if !image.locks.insert(path.to_owned()) {
             return ready(Err(io::ErrorKind::WouldBlock.into()));
         }
-        let guard = Unlock { disk: self.clone(), life: image.life, path: path.to_owned() };
+        let guard = Unlock {
+            disk: self.clone(),
+            life: image.life,
+            path: path.to_owned(),
+        };
         ready(Ok(Box::new(guard) as DiskLock))
     }
 }
@@ -417,7 +443,11 @@ impl SimFile {
     /// Syncs after the delay; what was written meanwhile is synced with it.
     fn sync_after(&self, written: io::Result<()>) -> DiskResult<'static, ()> {
         let delay = self.disk.image().faults.sync_delay;
-        let file = Self { disk: self.disk.clone(), inode: self.inode, life: self.life };
+        let file = Self {
+            disk: self.disk.clone(),
+            inode: self.inode,
+            life: self.life,
+        };
         if let Err(e) = written {
             return ready(Err(e));
         }
@@ -441,7 +471,9 @@ impl DiskFile for SimFile {
     fn read_at(&self, offset: u64, len: usize) -> DiskResult<'static, Bytes> {
         ready(self.with(|image| {
             let seen = &image.inode(self.inode)?.seen;
-            let start = usize::try_from(offset).unwrap_or(usize::MAX).min(seen.len());
+            let start = usize::try_from(offset)
+                .unwrap_or(usize::MAX)
+                .min(seen.len());
             let end = start.saturating_add(len).min(seen.len());
             Ok(Bytes::copy_from_slice(&seen[start..end]))
         }))
@@ -476,7 +508,9 @@ mod tests {
     async fn file_with(disk: &SimDisk, synced: &'static [u8]) -> Arc<dyn DiskFile> {
         disk.create_dir_all(Path::new("/d")).await.unwrap();
         let file = disk.open(Path::new("/d/f"), Open::CreateNew).await.unwrap();
-        file.write_and_sync(0, Bytes::from_static(synced)).await.unwrap();
+        file.write_and_sync(0, Bytes::from_static(synced))
+            .await
+            .unwrap();
         disk.sync_dir(Path::new("/d")).await.unwrap();
         file
     }
@@ -512,7 +546,10 @@ mod tests {
         let disk = SimDisk::new(1);
         let file = file_with(&disk, b"synced").await;
         disk.set_capacity(Some(6));
-        let full = file.write_at(6, Bytes::from_static(b"x")).await.unwrap_err();
+        let full = file
+            .write_at(6, Bytes::from_static(b"x"))
+            .await
+            .unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::StorageFull);
         disk.set_capacity(None);
         disk.set_sync_error(Some(io::ErrorKind::Other));

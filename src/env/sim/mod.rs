@@ -6,19 +6,24 @@
 
 //@mod alloc_fs;
 mod clock;
+mod disk;
 mod entropy;
 mod net;
 //@mod store;
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 //@pub use alloc_fs::SimAllocFs;
 pub use clock::SimClock;
+pub use disk::SimDisk;
 pub use entropy::SimEntropy;
 pub use net::{SimNet, SimNetwork};
 //@pub use store::SimStore;
 
-use crate::env::{Clock, Env, LogRing, Metrics};
+use crate::env::{Clock, Entropy, Env, LogRing, Metrics};
 
 /// A number of simulated machines on one network.
 #[derive(Clone)]
@@ -26,6 +31,7 @@ pub struct SimWorld {
     seed: u64,
     network: SimNetwork,
     clock: Arc<SimClock>,
+    disks: Arc<Mutex<BTreeMap<String, SimDisk>>>,
 }
 
 impl SimWorld {
@@ -35,6 +41,7 @@ impl SimWorld {
             seed,
             network: SimNetwork::new(seed),
             clock,
+            disks: Arc::default(),
         }
     }
 
@@ -48,12 +55,21 @@ impl SimWorld {
         &self.clock
     }
 
+    /// A machine's disk, which outlives the programs that run there.
+    pub fn disk(&self, machine: &str) -> SimDisk {
+        let mut disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
+        let seed = || SimEntropy::named(self.seed, &format!("disk of {machine}")).u64();
+        let disk = disks.entry(machine.to_owned());
+        disk.or_insert_with(|| SimDisk::new(seed())).clone()
+    }
+
     /// One machine. The same name draws the same randomness.
     pub fn env(&self, machine: &str) -> Env {
         let clock: Arc<dyn Clock> = self.clock.clone();
         Env {
             entropy: Arc::new(SimEntropy::named(self.seed, machine)),
             net: Arc::new(SimNet::new(self.network.clone(), machine)),
+            disk: Arc::new(self.disk(machine)),
             metrics: Metrics::new(clock.clone()),
             logs: LogRing::new(clock.clone()),
             clock,
