@@ -1,1 +1,3 @@
-//! http
+//! Nomad's `/v1` API over HTTP.
+
+pub mod dto;
