@@ -98,8 +98,8 @@ wire! {
     /// CPU and memory in use.
     pub struct ResourceUsage {
         pub cpu_stats: CpuStats,
-        #[serde(with = "nullable")]
-        pub device_stats: Vec<serde_json::Value>,
+        /// An empty list in sums, `null` for a task.
+        pub device_stats: Option<Vec<serde_json::Value>>,
         pub memory_stats: MemoryStats,
     }
 

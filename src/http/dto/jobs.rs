@@ -143,7 +143,7 @@ wire! {
         pub failed_tg_allocs: BTreeMap<String, AllocMetric>,
         pub index: u64,
         pub job_modify_index: u64,
-        pub next_periodic_launch: Moment,
+        pub next_periodic_launch: Option<Moment>,
         pub warnings: String,
     }
 
