@@ -50,7 +50,11 @@ pub struct HealthTracker {
 impl HealthTracker {
     /// Begins to watch at `started`.
     pub fn new(rule: HealthRule, started: Timestamp) -> Self {
-        Self { rule, started, good_since: None }
+        Self {
+            rule,
+            started,
+            good_since: None,
+        }
     }
 
     /// Judges what is true at `now`.
@@ -95,7 +99,11 @@ mod tests {
         min_healthy_time: Duration::from_secs(10),
         deadline: Duration::from_secs(300),
     };
-    const GOOD: Signs = Signs { tasks_running: true, task_failed: false, checks_passing: true };
+    const GOOD: Signs = Signs {
+        tasks_running: true,
+        task_failed: false,
+        checks_passing: true,
+    };
 
     fn at(secs: u64) -> Timestamp {
         Timestamp(1).plus(Duration::from_secs(secs))
@@ -104,28 +112,56 @@ mod tests {
     #[test]
     fn healthy_after_an_unbroken_while() {
         let mut tracker = HealthTracker::new(RULE, at(0));
-        assert_eq!(tracker.judge(Signs::default(), at(0)), Verdict::Wait(at(300)));
+        assert_eq!(
+            tracker.judge(Signs::default(), at(0)),
+            Verdict::Wait(at(300))
+        );
         assert_eq!(tracker.judge(GOOD, at(2)), Verdict::Wait(at(12)));
-        let broken = Signs { checks_passing: false, ..GOOD };
+        let broken = Signs {
+            checks_passing: false,
+            ..GOOD
+        };
         assert_eq!(tracker.judge(broken, at(8)), Verdict::Wait(at(300)));
-        assert_eq!(tracker.judge(GOOD, at(9)), Verdict::Wait(at(19)), "the count starts anew");
+        assert_eq!(
+            tracker.judge(GOOD, at(9)),
+            Verdict::Wait(at(19)),
+            "the count starts anew"
+        );
         assert_eq!(tracker.judge(GOOD, at(19)), Verdict::Healthy);
     }
 
     #[test]
     fn failure_and_deadline_make_unhealthy() {
         let mut tracker = HealthTracker::new(RULE, at(0));
-        let failed = Signs { task_failed: true, ..GOOD };
-        assert!(matches!(tracker.judge(failed, at(1)), Verdict::Unhealthy(_)));
-        let broken = Signs { checks_passing: false, ..GOOD };
-        assert!(matches!(tracker.judge(broken, at(300)), Verdict::Unhealthy(_)));
+        let failed = Signs {
+            task_failed: true,
+            ..GOOD
+        };
+        assert!(matches!(
+            tracker.judge(failed, at(1)),
+            Verdict::Unhealthy(_)
+        ));
+        let broken = Signs {
+            checks_passing: false,
+            ..GOOD
+        };
+        assert!(matches!(
+            tracker.judge(broken, at(300)),
+            Verdict::Unhealthy(_)
+        ));
     }
 
     #[test]
     fn task_states_ignore_checks() {
-        let rule = HealthRule { check: HealthCheck::TaskStates, ..RULE };
+        let rule = HealthRule {
+            check: HealthCheck::TaskStates,
+            ..RULE
+        };
         let mut tracker = HealthTracker::new(rule, at(0));
-        let no_checks = Signs { checks_passing: false, ..GOOD };
+        let no_checks = Signs {
+            checks_passing: false,
+            ..GOOD
+        };
         tracker.judge(no_checks, at(0));
         assert_eq!(tracker.judge(no_checks, at(10)), Verdict::Healthy);
     }

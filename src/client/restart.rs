@@ -53,20 +53,30 @@ impl RestartTracker {
         match ending {
             Ending::Exited { success: true } if kind == JobType::Batch => return Decision::Done,
             Ending::NotStarted { recoverable: false } => {
-                return Decision::Fail { reason: "Error was unrecoverable".to_string() };
+                return Decision::Fail {
+                    reason: "Error was unrecoverable".to_string(),
+                };
             }
             Ending::Exited { .. } | Ending::NotStarted { .. } => {}
         }
         if policy.attempts == 0 {
-            return Decision::Fail { reason: "Policy allows no restarts".to_string() };
+            return Decision::Fail {
+                reason: "Policy allows no restarts".to_string(),
+            };
         }
         if !self.window_start.is_set() || now.since(self.window_start) > policy.interval {
-            *self = Self { attempts: 0, window_start: now };
+            *self = Self {
+                attempts: 0,
+                window_start: now,
+            };
         }
         self.attempts += 1;
         if self.attempts <= policy.attempts {
             let after = policy.delay.mul_f64(1.0 + JITTER * random);
-            return Decision::Restart { after, reason: "Restart within policy".to_string() };
+            return Decision::Restart {
+                after,
+                reason: "Restart within policy".to_string(),
+            };
         }
         match policy.mode {
             RestartMode::Fail => Decision::Fail {
@@ -79,7 +89,10 @@ impl RestartTracker {
             RestartMode::Delay => {
                 let after = self.window_start.plus(policy.interval).since(now);
                 let reason = "Exceeded allowed attempts, applying a delay".to_string();
-                Decision::Restart { after: after + Duration::from_millis(1), reason }
+                Decision::Restart {
+                    after: after + Duration::from_millis(1),
+                    reason,
+                }
             }
         }
     }
@@ -89,8 +102,16 @@ impl RestartTracker {
 pub fn go_duration(d: Duration) -> String {
     let nanos = d.as_nanos();
     let decimal = |unit: u128, suffix: &str| {
-        let text = format!("{}.{:0width$}", nanos / unit, nanos % unit, width = digits(unit));
-        format!("{}{suffix}", text.trim_end_matches('0').trim_end_matches('.'))
+        let text = format!(
+            "{}.{:0width$}",
+            nanos / unit,
+            nanos % unit,
+            width = digits(unit)
+        );
+        format!(
+            "{}{suffix}",
+            text.trim_end_matches('0').trim_end_matches('.')
+        )
     };
     match nanos {
         0 => "0s".to_string(),
@@ -144,12 +165,19 @@ mod tests {
                 reason: "Exceeded allowed attempts 2 in interval 10m0s and mode is \"fail\"".into()
             }
         );
-        assert!(matches!(judge(601), Decision::Restart { .. }), "a new window begins");
+        assert!(
+            matches!(judge(601), Decision::Restart { .. }),
+            "a new window begins"
+        );
     }
 
     #[test]
     fn delay_mode_waits_for_the_window_to_end() {
-        let policy = RestartPolicy { mode: RestartMode::Delay, attempts: 1, ..POLICY };
+        let policy = RestartPolicy {
+            mode: RestartMode::Delay,
+            attempts: 1,
+            ..POLICY
+        };
         let mut tracker = RestartTracker::default();
         let died = Ending::Exited { success: false };
         tracker.judge(&policy, JobType::Service, died, at(0), 0.0);
@@ -174,14 +202,27 @@ mod tests {
 
     #[test]
     fn unrecoverable_errors_and_empty_policies_fail_at_once() {
-        let none = RestartPolicy { attempts: 0, ..POLICY };
+        let none = RestartPolicy {
+            attempts: 0,
+            ..POLICY
+        };
         let mut tracker = RestartTracker::default();
         let broken = Ending::NotStarted { recoverable: false };
         let judged = tracker.judge(&POLICY, JobType::Service, broken, at(0), 0.0);
-        assert_eq!(judged, Decision::Fail { reason: "Error was unrecoverable".into() });
+        assert_eq!(
+            judged,
+            Decision::Fail {
+                reason: "Error was unrecoverable".into()
+            }
+        );
         let missing = Ending::NotStarted { recoverable: true };
         let judged = tracker.judge(&none, JobType::Service, missing, at(0), 0.0);
-        assert_eq!(judged, Decision::Fail { reason: "Policy allows no restarts".into() });
+        assert_eq!(
+            judged,
+            Decision::Fail {
+                reason: "Policy allows no restarts".into()
+            }
+        );
     }
 
     #[test]

@@ -36,10 +36,16 @@ pub fn registrations(
     env: &TaskEnv,
     running: impl Fn(&str) -> bool,
 ) -> Vec<ServiceRegistration> {
-    let Some(group) = alloc.task_group() else { return Vec::new() };
+    let Some(group) = alloc.task_group() else {
+        return Vec::new();
+    };
     let any_running = group.tasks.iter().any(|t| running(&t.name));
     let lives = |s: &&Service| s.task.as_deref().map_or(any_running, &running);
-    group.all_services().filter(lives).map(|s| register(alloc, node, env, s)).collect()
+    group
+        .all_services()
+        .filter(lives)
+        .map(|s| register(alloc, node, env, s))
+        .collect()
 }
 
 fn register(
@@ -79,11 +85,17 @@ fn register(
 
 /// Every check of the allocation, in the order of the job file.
 pub fn check_targets(alloc: &Allocation, node: &Node, env: &TaskEnv) -> Vec<CheckTarget> {
-    let Some(group) = alloc.task_group() else { return Vec::new() };
+    let Some(group) = alloc.task_group() else {
+        return Vec::new();
+    };
     let mut targets = Vec::new();
     for service in group.all_services() {
         for check in &service.checks {
-            let label = if check.port.is_empty() { &service.port } else { &check.port };
+            let label = if check.port.is_empty() {
+                &service.port
+            } else {
+                &check.port
+            };
             targets.push(CheckTarget {
                 id: format!("{}-{}-{}", service.name, check.name, targets.len()),
                 service: env.interpolate(&service.name),
@@ -118,7 +130,11 @@ fn address_of(
         (None, None) if label.is_empty() => (node.host_ip.clone(), 0),
         (None, None) => return Err(format!("invalid port \"{label}\": port label not found")),
     };
-    let ip = if service.address.is_empty() { ip } else { service.address.clone() };
+    let ip = if service.address.is_empty() {
+        ip
+    } else {
+        service.address.clone()
+    };
     Ok((reachable(ip), value))
 }
 

@@ -37,7 +37,10 @@ impl TaskEnv {
         paths: &TaskPaths,
         inner_ports: &BTreeMap<String, u16>,
     ) -> Self {
-        let mut env = Self { vars: BTreeMap::new(), node: node_values(node) };
+        let mut env = Self {
+            vars: BTreeMap::new(),
+            node: node_values(node),
+        };
         env.describe(alloc, task, paths);
         env.add_meta(alloc, group, task);
         for port in &alloc.resources.ports {
@@ -77,7 +80,11 @@ impl TaskEnv {
         self.set("NOMAD_JOB_NAME", &spec.name);
         self.set("NOMAD_NAMESPACE", &alloc.namespace);
         self.set("NOMAD_REGION", &spec.region);
-        let datacenter = self.node.get("node.datacenter").cloned().unwrap_or_default();
+        let datacenter = self
+            .node
+            .get("node.datacenter")
+            .cloned()
+            .unwrap_or_default();
         self.set("NOMAD_DC", datacenter);
     }
 
@@ -112,7 +119,10 @@ impl TaskEnv {
         if own {
             self.set(format!("NOMAD_HOST_IP_{label}"), ip);
             self.set(format!("NOMAD_HOST_PORT_{label}"), host_port);
-            self.set(format!("NOMAD_HOST_ADDR_{label}"), join_host_port(ip, host_port));
+            self.set(
+                format!("NOMAD_HOST_ADDR_{label}"),
+                join_host_port(ip, host_port),
+            );
             self.set(format!("NOMAD_ALLOC_PORT_{label}"), inside);
         }
     }
@@ -172,11 +182,23 @@ fn replace_references(text: &str, lookup: impl Fn(&str) -> Option<String>) -> St
 
 /// Letters, digits and `_` stay; anything else becomes `_`, since shells take no other names.
 fn clean(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect()
+    name.chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect()
 }
 
 fn join_host_port(ip: &str, port: u16) -> String {
-    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
+    if ip.contains(':') {
+        format!("[{ip}]:{port}")
+    } else {
+        format!("{ip}:{port}")
+    }
 }
 
 fn node_values(node: &Node) -> BTreeMap<String, String> {
@@ -190,8 +212,16 @@ fn node_values(node: &Node) -> BTreeMap<String, String> {
     .into_iter()
     .map(|(k, v)| (k.to_string(), v))
     .collect();
-    values.extend(node.attributes.iter().map(|(k, v)| (format!("attr.{k}"), v.clone())));
-    values.extend(node.meta.iter().map(|(k, v)| (format!("meta.{k}"), v.clone())));
+    values.extend(
+        node.attributes
+            .iter()
+            .map(|(k, v)| (format!("attr.{k}"), v.clone())),
+    );
+    values.extend(
+        node.meta
+            .iter()
+            .map(|(k, v)| (format!("meta.{k}"), v.clone())),
+    );
     values
 }
 
@@ -205,7 +235,10 @@ mod tests {
         let check = |text: &str, want: &str| assert_eq!(replace_references(text, lookup), want);
         check("port ${NOMAD_PORT_db}", "port 6379");
         check("${NOMAD_PORT_db}${NOMAD_PORT_db}", "63796379");
-        check("${HOME} stays, ${NOMAD_PORT_db} not", "${HOME} stays, 6379 not");
+        check(
+            "${HOME} stays, ${NOMAD_PORT_db} not",
+            "${HOME} stays, 6379 not",
+        );
         check("${NOMAD_PORT_db", "${NOMAD_PORT_db");
         check("${}", "${}");
         check("$${NOMAD_PORT_db}", "$6379");

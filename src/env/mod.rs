@@ -11,6 +11,7 @@ pub mod alloc_fs;
 mod clock;
 pub mod disk;
 mod entropy;
+pub mod host;
 pub mod log;
 pub mod metrics;
 mod net;
@@ -26,6 +27,7 @@ pub use alloc_fs::AllocFs;
 pub use clock::{Clock, Elapsed, timeout, timeout_at};
 pub use disk::{Disk, DiskFile};
 pub use entropy::Entropy;
+pub use host::Host;
 pub use log::LogRing;
 pub use metrics::Metrics;
 pub use net::{Conn, Datagram, Listener, Net, Stream};
@@ -39,6 +41,7 @@ pub struct Env {
     pub entropy: Arc<dyn Entropy>,
     pub net: Arc<dyn Net>,
     pub disk: Arc<dyn Disk>,
+    pub host: Arc<dyn Host>,
     pub metrics: Metrics,
     pub logs: LogRing,
 }
@@ -51,6 +54,7 @@ impl Env {
             entropy: Arc::new(real::RealEntropy),
             net: Arc::new(real::RealNet),
             disk: Arc::new(real::RealDisk::new()),
+            host: Arc::new(real::RealHost),
             metrics: Metrics::new(clock.clone()),
             logs: LogRing::new(clock.clone()),
             clock,

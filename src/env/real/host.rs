@@ -16,21 +16,27 @@ impl Host for RealHost {
     fn facts<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, HostFacts> {
         let dir = dir.to_owned();
         Box::pin(async move {
-            crate::env::blocking("host-facts", move || read_facts(&dir)).await.unwrap_or_default()
+            crate::env::blocking("host-facts", move || read_facts(&dir))
+                .await
+                .unwrap_or_default()
         })
     }
 
     fn usage<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, HostUse> {
         let dir = dir.to_owned();
         Box::pin(async move {
-            crate::env::blocking("host-usage", move || read_usage(&dir)).await.unwrap_or_default()
+            crate::env::blocking("host-usage", move || read_usage(&dir))
+                .await
+                .unwrap_or_default()
         })
     }
 }
 
 /// A file's text, trimmed; empty where it cannot be read.
 fn text(path: &str) -> String {
-    fs::read_to_string(path).map(|t| t.trim().to_string()).unwrap_or_default()
+    fs::read_to_string(path)
+        .map(|t| t.trim().to_string())
+        .unwrap_or_default()
 }
 
 /// `key<separator>value` lines, the first of each key.
@@ -99,14 +105,19 @@ fn cpu_mhz(cpuinfo: &BTreeMap<String, String>) -> u32 {
     if let Ok(khz) = khz.parse::<u32>() {
         return khz / 1000;
     }
-    let mhz = cpuinfo.get("cpu MHz").and_then(|m| m.parse::<f64>().ok()).unwrap_or(0.0);
+    let mhz = cpuinfo
+        .get("cpu MHz")
+        .and_then(|m| m.parse::<f64>().ok())
+        .unwrap_or(0.0);
     mhz.round() as u32
 }
 
 /// A line of `/proc/meminfo`, in bytes.
 fn memory(key: &str) -> u64 {
     let info = pairs(&text("/proc/meminfo"), ':');
-    let kib = info.get(key).and_then(|v| v.split_whitespace().next()?.parse::<u64>().ok());
+    let kib = info
+        .get(key)
+        .and_then(|v| v.split_whitespace().next()?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }
 
@@ -126,7 +137,10 @@ fn default_interface() -> Option<(String, String)> {
 
 fn read_usage(dir: &Path) -> HostUse {
     let uptime = text("/proc/uptime");
-    let seconds = uptime.split_whitespace().next().and_then(|s| s.parse::<f64>().ok());
+    let seconds = uptime
+        .split_whitespace()
+        .next()
+        .and_then(|s| s.parse::<f64>().ok());
     HostUse {
         memory_total: memory("MemTotal"),
         memory_available: memory("MemAvailable"),
@@ -140,18 +154,28 @@ fn read_usage(dir: &Path) -> HostUse {
 /// `cpu0 user nice system idle iowait irq softirq …`, in ticks of 10 ms.
 fn cpu_line(line: &str) -> Option<(String, [Duration; 3])> {
     let mut fields = line.split_whitespace();
-    let name = fields.next().filter(|n| n.starts_with("cpu") && *n != "cpu")?;
+    let name = fields
+        .next()
+        .filter(|n| n.starts_with("cpu") && *n != "cpu")?;
     let ticks: Vec<u64> = fields.map_while(|f| f.parse().ok()).collect();
     let sum = |which: &[usize]| which.iter().filter_map(|i| ticks.get(*i)).sum::<u64>();
     let time = |which: &[usize]| Duration::from_millis(sum(which) * 10);
-    Some((name.to_string(), [time(&[0, 1]), time(&[2, 5, 6]), time(&[3, 4])]))
+    Some((
+        name.to_string(),
+        [time(&[0, 1]), time(&[2, 5, 6]), time(&[3, 4])],
+    ))
 }
 
 /// The file system that holds `dir`, or its nearest parent that exists.
 fn disk_use(dir: &Path) -> DiskUse {
-    let existing = dir.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
+    let existing = dir
+        .ancestors()
+        .find(|p| p.exists())
+        .unwrap_or(Path::new("/"));
     let existing = fs::canonicalize(existing).unwrap_or_else(|_| PathBuf::from("/"));
-    let Ok(fs_stat) = rustix::fs::statvfs(&existing) else { return DiskUse::default() };
+    let Ok(fs_stat) = rustix::fs::statvfs(&existing) else {
+        return DiskUse::default();
+    };
     let (device, mountpoint) = mount_of(&existing);
     DiskUse {
         device,
@@ -196,7 +220,13 @@ mod tests {
     fn a_cpu_line_is_summed() {
         let (name, [user, system, idle]) = cpu_line("cpu1 10 5 20 100 7 1 2 0 0 0").unwrap();
         assert_eq!(name, "cpu1");
-        assert_eq!((user.as_millis(), system.as_millis(), idle.as_millis()), (150, 230, 1070));
-        assert!(cpu_line("cpu  1 2 3 4").is_none(), "the sum over all cores is left out");
+        assert_eq!(
+            (user.as_millis(), system.as_millis(), idle.as_millis()),
+            (150, 230, 1070)
+        );
+        assert!(
+            cpu_line("cpu  1 2 3 4").is_none(),
+            "the sum over all cores is left out"
+        );
     }
 }

@@ -4,6 +4,7 @@
 mod clock;
 mod disk;
 mod entropy;
+mod host;
 mod net;
 //@mod store;
 
@@ -11,5 +12,6 @@ mod net;
 pub use clock::RealClock;
 pub use disk::RealDisk;
 pub use entropy::RealEntropy;
+pub use host::RealHost;
 pub use net::RealNet;
 //@pub use store::RealStore;

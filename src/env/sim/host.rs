@@ -16,7 +16,9 @@ pub struct SimHost {
 impl SimHost {
     /// The machine called `name`.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_string() }
+        Self {
+            name: name.to_string(),
+        }
     }
 }
 

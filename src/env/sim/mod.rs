@@ -8,6 +8,7 @@
 mod clock;
 mod disk;
 mod entropy;
+mod host;
 mod net;
 //@mod store;
 
@@ -20,6 +21,7 @@ use std::{
 pub use clock::SimClock;
 pub use disk::SimDisk;
 pub use entropy::SimEntropy;
+pub use host::SimHost;
 pub use net::{SimNet, SimNetwork};
 //@pub use store::SimStore;
 
@@ -70,6 +72,7 @@ impl SimWorld {
             entropy: Arc::new(SimEntropy::named(self.seed, machine)),
             net: Arc::new(SimNet::new(self.network.clone(), machine)),
             disk: Arc::new(self.disk(machine)),
+            host: Arc::new(SimHost::new(machine)),
             metrics: Metrics::new(clock.clone()),
             logs: LogRing::new(clock.clone()),
             clock,
