@@ -30,12 +30,18 @@ pub fn encode<T: Serialize + ?Sized>(what: &'static str, value: &T) -> Result<Ve
 /// Decodes exactly `bytes`.
 pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, CodecError> {
     let length = bytes.len();
-    let (value, rest) = postcard::take_from_bytes(bytes)
-        .map_err(|source| CodecError::Decode { what, length, source })?;
+    let (value, rest) = postcard::take_from_bytes(bytes).map_err(|source| CodecError::Decode {
+        what,
+        length,
+        source,
+    })?;
     if rest.is_empty() {
         Ok(value)
     } else {
-        Err(CodecError::Trailing { what, extra: rest.len() })
+        Err(CodecError::Trailing {
+            what,
+            extra: rest.len(),
+        })
     }
 }
 
@@ -49,7 +55,13 @@ mod tests {
         assert_eq!(decode("pair", &bytes), Ok((7u64, "seven".to_owned())));
         bytes.push(0);
         let error = decode::<(u64, String)>("pair", &bytes).unwrap_err();
-        assert_eq!(error, CodecError::Trailing { what: "pair", extra: 1 });
+        assert_eq!(
+            error,
+            CodecError::Trailing {
+                what: "pair",
+                extra: 1
+            }
+        );
         assert!(decode::<(u64, String)>("pair", &bytes[..3]).is_err());
     }
 }

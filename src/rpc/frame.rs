@@ -72,7 +72,11 @@ pub struct Frame {
 
 impl Frame {
     pub fn new(kind: FrameKind, correlation: u64, payload: impl Into<Bytes>) -> Self {
-        Self { kind, correlation, payload: payload.into() }
+        Self {
+            kind,
+            correlation,
+            payload: payload.into(),
+        }
     }
 
     /// A frame without payload.
@@ -116,7 +120,9 @@ impl FrameError {
 
 /// Takes the first whole frame off `buffer`, if there is one.
 pub fn decode(buffer: &mut BytesMut, max: usize) -> Result<Option<Frame>, FrameError> {
-    let Some(head) = buffer.first_chunk::<4>() else { return Ok(None) };
+    let Some(head) = buffer.first_chunk::<4>() else {
+        return Ok(None);
+    };
     let length = u32::from_le_bytes(*head) as usize;
     if length > max {
         return Err(FrameError::TooLarge { length, max });
@@ -132,7 +138,11 @@ pub fn decode(buffer: &mut BytesMut, max: usize) -> Result<Option<Frame>, FrameE
     let number = body.get_u8();
     let kind = FrameKind::from_u8(number).ok_or(FrameError::UnknownKind(number))?;
     let correlation = body.get_u64_le();
-    Ok(Some(Frame { kind, correlation, payload: body }))
+    Ok(Some(Frame {
+        kind,
+        correlation,
+        payload: body,
+    }))
 }
 
 /// Appends `frame` to `out`.
@@ -159,7 +169,11 @@ pub struct FrameReader<R = ReadHalf<Conn>> {
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub fn new(half: R, max: usize) -> Self {
-        Self { half, buffer: BytesMut::with_capacity(8 << 10), max }
+        Self {
+            half,
+            buffer: BytesMut::with_capacity(8 << 10),
+            max,
+        }
     }
 
     /// Changes the limit, once the kind of the connection is known.
@@ -176,7 +190,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             self.buffer.reserve(4 << 10);
             if self.half.read_buf(&mut self.buffer).await? == 0 {
                 let clean = self.buffer.is_empty();
-                return if clean { Ok(None) } else { Err(FrameError::Truncated) };
+                return if clean {
+                    Ok(None)
+                } else {
+                    Err(FrameError::Truncated)
+                };
             }
         }
     }
@@ -191,7 +209,11 @@ pub struct FrameWriter<W = WriteHalf<Conn>> {
 
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     pub fn new(half: W, max: usize) -> Self {
-        Self { half, buffer: BytesMut::new(), max }
+        Self {
+            half,
+            buffer: BytesMut::new(),
+            max,
+        }
     }
 
     pub fn set_max(&mut self, max: usize) {
@@ -260,13 +282,22 @@ mod tests {
         assert!(matches!(error, FrameError::TooLarge { .. }));
         assert!(wire.capacity() < 1024);
         let error = encode(&frame(b"hello"), 10, &mut wire).unwrap_err();
-        assert!(matches!(error, FrameError::TooLarge { length: 14, max: 10 }));
+        assert!(matches!(
+            error,
+            FrameError::TooLarge {
+                length: 14,
+                max: 10
+            }
+        ));
     }
 
     #[test]
     fn heads_are_checked() {
         let check = |bytes: &[u8]| decode(&mut BytesMut::from(bytes), FRAME_MAX).unwrap_err();
-        assert!(matches!(check(b"\x08\0\0\0"), FrameError::TooSmall { length: 8 }));
+        assert!(matches!(
+            check(b"\x08\0\0\0"),
+            FrameError::TooSmall { length: 8 }
+        ));
         let kind = check(b"\x09\0\0\0\xee\0\0\0\0\0\0\0\0");
         assert!(matches!(kind, FrameError::UnknownKind(0xee)));
     }
@@ -274,7 +305,10 @@ mod tests {
     #[tokio::test]
     async fn an_end_inside_a_frame_is_an_error() {
         let mut reader = FrameReader::new(&b"\x0e\0\0\0\x04"[..], FRAME_MAX);
-        assert!(matches!(reader.next().await.unwrap_err(), FrameError::Truncated));
+        assert!(matches!(
+            reader.next().await.unwrap_err(),
+            FrameError::Truncated
+        ));
         let mut reader = FrameReader::new(&b""[..], FRAME_MAX);
         assert_eq!(reader.next().await.unwrap(), None);
     }

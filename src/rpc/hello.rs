@@ -35,7 +35,11 @@ impl std::fmt::Debug for ClusterToken {
 impl ClusterToken {
     /// Takes the same time wherever the two differ.
     fn matches(&self, other: &Self) -> bool {
-        let differ = self.0.iter().zip(&other.0).fold(0, |all, (a, b)| all | (a ^ b));
+        let differ = self
+            .0
+            .iter()
+            .zip(&other.0)
+            .fold(0, |all, (a, b)| all | (a ^ b));
         self.0.len() == other.0.len() && differ == 0
     }
 }
@@ -140,23 +144,38 @@ pub async fn greet(
     let (read, write) = tokio::io::split(conn);
     let mut reader = FrameReader::new(read, HELLO_MAX);
     let mut writer = FrameWriter::new(write, HELLO_MAX);
-    let hello = Hello { magic: MAGIC, kind, versions: VERSIONS, token: token.clone() };
+    let hello = Hello {
+        magic: MAGIC,
+        kind,
+        versions: VERSIONS,
+        token: token.clone(),
+    };
     let hello = Frame::new(FrameKind::Hello, 0, codec::encode("hello", &hello)?);
     let exchange = async {
         writer.send(&hello).await?;
         reader.next().await?.ok_or(HelloError::Closed)
     };
-    let answer = timeout(clock, HELLO_LIMIT, exchange).await.map_err(|_| HelloError::Silent)??;
+    let answer = timeout(clock, HELLO_LIMIT, exchange)
+        .await
+        .map_err(|_| HelloError::Silent)??;
     let version = match answer.kind {
         FrameKind::Welcome => codec::decode::<u16>("welcome", &answer.payload)?,
         FrameKind::Refuse => {
-            return Err(HelloError::Refused(codec::decode("refusal", &answer.payload)?));
+            return Err(HelloError::Refused(codec::decode(
+                "refusal",
+                &answer.payload,
+            )?));
         }
         _ => return Err(HelloError::NotOurs),
     };
     reader.set_max(kind.frame_max());
     writer.set_max(kind.frame_max());
-    Ok(Greeted { kind, version, reader, writer })
+    Ok(Greeted {
+        kind,
+        version,
+        reader,
+        writer,
+    })
 }
 
 /// The accepting end of the hello; `serves` says whether a kind is served here.
@@ -178,22 +197,32 @@ pub async fn welcome(
         match judge(&hello, token).and_then(|version| serves(hello.kind).map(|()| version)) {
             Ok(version) => {
                 let payload = codec::encode("welcome", &version)?;
-                writer.send(&Frame::new(FrameKind::Welcome, 0, payload)).await?;
+                writer
+                    .send(&Frame::new(FrameKind::Welcome, 0, payload))
+                    .await?;
                 Ok((hello.kind, version))
             }
             Err(refusal) => {
                 let payload = codec::encode("refusal", &refusal)?;
-                writer.send(&Frame::new(FrameKind::Refuse, 0, payload)).await?;
+                writer
+                    .send(&Frame::new(FrameKind::Refuse, 0, payload))
+                    .await?;
                 writer.finish().await?;
                 Err(HelloError::Refused(refusal))
             }
         }
     };
-    let (kind, version) =
-        timeout(clock, HELLO_LIMIT, exchange).await.map_err(|_| HelloError::Silent)??;
+    let (kind, version) = timeout(clock, HELLO_LIMIT, exchange)
+        .await
+        .map_err(|_| HelloError::Silent)??;
     reader.set_max(kind.frame_max());
     writer.set_max(kind.frame_max());
-    Ok(Greeted { kind, version, reader, writer })
+    Ok(Greeted {
+        kind,
+        version,
+        reader,
+        writer,
+    })
 }
 
 /// The newest version that both ends speak.
@@ -214,7 +243,12 @@ mod tests {
     use super::*;
 
     fn hello(versions: (u16, u16), token: &[u8]) -> Hello {
-        Hello { magic: MAGIC, kind: ConnKind::Api, versions, token: ClusterToken(token.to_vec()) }
+        Hello {
+            magic: MAGIC,
+            kind: ConnKind::Api,
+            versions,
+            token: ClusterToken(token.to_vec()),
+        }
     }
 
     #[test]
@@ -223,7 +257,13 @@ mod tests {
         assert_eq!(judge(&hello((1, 9), b"secret"), &ours), Ok(1));
         let newer = judge(&hello((2, 9), b"secret"), &ours);
         assert_eq!(newer, Err(Refusal::Version(1, 1, 2, 9)));
-        assert_eq!(judge(&hello((1, 1), b"secreT"), &ours), Err(Refusal::OtherCluster));
-        assert_eq!(judge(&hello((1, 1), b""), &ours), Err(Refusal::OtherCluster));
+        assert_eq!(
+            judge(&hello((1, 1), b"secreT"), &ours),
+            Err(Refusal::OtherCluster)
+        );
+        assert_eq!(
+            judge(&hello((1, 1), b""), &ours),
+            Err(Refusal::OtherCluster)
+        );
     }
 }

@@ -1,9 +1,24 @@
 //! How layers and agents call each other: traits, frames, connections.
+//!
+//! **Owns** the wire: [`frame`]s, the [`codec`], the [`hello`], the [`pool`] of connections, the
+//! accept loop ([`serve`]) and [`stream`]s. **Does not** know how a request is carried out: that is
+//! behind [`Api`], [`Local`] and [`NodeApi`].
 
 pub mod api;
+pub mod codec;
+pub mod frame;
+pub mod hello;
 pub mod local;
 pub mod node;
+pub mod pool;
+pub mod serve;
+pub mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use api::{Answer, Api, ApiError, Body, Call, Op, Query, Read, Reply};
+pub use hello::{ClusterToken, ConnKind};
 pub use local::{AgentInfo, Health, Local, LocalError};
 pub use node::{NodeAnswer, NodeApi, NodeAsk, NodeError};
+pub use pool::{CallError, Pool};
+pub use serve::{Reject, Request, Service, Services, StreamService, serve};
