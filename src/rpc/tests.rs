@@ -228,8 +228,19 @@ async fn an_idle_connection_stays_open() {
 
 #[tokio::test(start_paused = true)]
 async fn stop_ends_every_handler_and_waits() {
-    let Rig { server, echo, pool, serving, .. } = rig().await;
-    let slow = pool.call(server_addr(), ConnKind::Api, Bytes::from_static(b"slow"), SECOND);
+    let Rig {
+        server,
+        echo,
+        pool,
+        serving,
+        ..
+    } = rig().await;
+    let slow = pool.call(
+        server_addr(),
+        ConnKind::Api,
+        Bytes::from_static(b"slow"),
+        SECOND,
+    );
     let (answer, stopped) = tokio::join!(slow, async {
         server.clock.sleep(SECOND / 10).await;
         serving.stop().await
