@@ -133,3 +133,40 @@ mod tests {
         assert!(matches!(path("../etc"), Err(FsError::Escapes(_))));
     }
 }
+
+/// What every implementation must do.
+#[cfg(test)]
+pub(super) async fn suite(fs: &dyn AllocFs, root: &Path) {
+    let at = |path: &str| Inside::new(root, path).unwrap();
+    fs.create_dir_all(&at("a/b"), 0o777).await.unwrap();
+    fs.create_dir_all(&at("a/b"), 0o777).await.unwrap();
+    assert_eq!(fs.stat(&at("a/b")).await.unwrap().mode & 0o7777, 0o777);
+    let missing = fs.read(&at("a/x"), 0, 1).await.unwrap_err();
+    assert!(matches!(missing, FsError::NotFound(path) if path == "a/x"));
+
+    fs.write(&at("a/x"), b"hello world", 0o600).await.unwrap();
+    fs.write(&at("a/x"), b"hello", 0o600).await.unwrap();
+    fs.append(&at("a/x"), b" you").await.unwrap();
+    assert_eq!(fs.read(&at("a/x"), 6, 99).await.unwrap(), b"you");
+    assert_eq!(fs.read(&at("a/x"), 0, 5).await.unwrap(), b"hello");
+    assert_eq!(fs.read(&at("a/x"), 99, 5).await.unwrap(), b"");
+
+    let names = async |path: &str| {
+        let found = fs.list(&at(path)).await.unwrap();
+        found
+            .into_iter()
+            .map(|file| (file.name, file.is_dir, file.size))
+            .collect::<Vec<_>>()
+    };
+    let listed = names("a").await;
+    assert_eq!((listed[0].0.as_str(), listed[0].1), ("b", true));
+    assert_eq!(listed[1], ("x".to_owned(), false, 9));
+
+    fs.rename(&at("a/x"), &at("a/b/y")).await.unwrap();
+    assert_eq!(names("a/b").await, [("y".to_owned(), false, 9)]);
+    assert!(fs.resolve(&at("a/b/y")).await.unwrap().ends_with("a/b/y"));
+    assert!(fs.disk_usage(&at("")).await.unwrap() > 0);
+    fs.remove_all(&at("a")).await.unwrap();
+    fs.remove_all(&at("a")).await.unwrap();
+    assert_eq!(names("").await, []);
+}

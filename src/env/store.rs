@@ -67,3 +67,32 @@ pub trait Store: Send + Sync {
     /// Applies the batch and returns after it is on disk.
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>>;
 }
+
+/// What every implementation must do.
+#[cfg(test)]
+pub(super) async fn suite(store: &dyn Store) {
+    let mut batch = Batch::new();
+    batch
+        .put(*b"a/2", *b"two")
+        .put(*b"a/1", *b"one")
+        .put(*b"b/1", *b"other");
+    store.commit(batch).await.unwrap();
+    assert_eq!(store.get(b"a/1").await.unwrap(), Some(b"one".to_vec()));
+    assert_eq!(store.get(b"a/3").await.unwrap(), None);
+    let pairs = store.scan_prefix(b"a/").await.unwrap();
+    let pair = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
+    assert_eq!(pairs, [pair(b"a/1", b"one"), pair(b"a/2", b"two")]);
+
+    let mut batch = Batch::new();
+    batch
+        .put(*b"a/1", *b"uno")
+        .delete(*b"a/2")
+        .put(*b"a/3", *b"x")
+        .delete(*b"a/3");
+    store.commit(batch).await.unwrap();
+    assert_eq!(
+        store.scan_prefix(b"a/").await.unwrap(),
+        [pair(b"a/1", b"uno")]
+    );
+    assert_eq!(store.scan_prefix(b"").await.unwrap().len(), 2);
+}

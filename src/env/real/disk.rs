@@ -94,6 +94,8 @@ impl Disk for RealDisk {
         let path = path.to_owned();
         self.run(move || {
             let mut options = OpenOptions::new();
+            // Nobody else's to read: these files hold secrets and other people's jobs.
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
             options.read(true).write(how != Open::Read);
             match how {
                 Open::Read | Open::Write => &mut options,

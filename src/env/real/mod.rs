@@ -1,17 +1,17 @@
 //! The operating system behind the seams.
 
-//@mod alloc_fs;
+mod alloc_fs;
 mod clock;
 mod disk;
 mod entropy;
 mod host;
 mod net;
-//@mod store;
+mod store;
 
-//@pub use alloc_fs::RealAllocFs;
+pub use alloc_fs::RealAllocFs;
 pub use clock::RealClock;
 pub use disk::RealDisk;
 pub use entropy::RealEntropy;
 pub use host::RealHost;
 pub use net::RealNet;
-//@pub use store::RealStore;
+pub use store::RealStore;

@@ -4,26 +4,27 @@
 //! from the seed, each machine with a stream of its own, so that one machine drawing more
 //! numbers changes nothing on another.
 
-//@mod alloc_fs;
+mod alloc_fs;
 mod clock;
 mod disk;
 mod entropy;
 mod host;
 mod net;
-//@mod store;
+mod store;
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-//@pub use alloc_fs::SimAllocFs;
+pub use alloc_fs::SimAllocFs;
 pub use clock::SimClock;
 pub use disk::SimDisk;
 pub use entropy::SimEntropy;
 pub use host::SimHost;
 pub use net::{SimNet, SimNetwork};
-//@pub use store::SimStore;
+pub use store::SimStore;
 
 use crate::env::{Clock, Entropy, Env, LogRing, Metrics};
 
@@ -34,6 +35,8 @@ pub struct SimWorld {
     network: SimNetwork,
     clock: Arc<SimClock>,
     disks: Arc<Mutex<BTreeMap<String, SimDisk>>>,
+    files: Arc<Mutex<BTreeMap<String, SimAllocFs>>>,
+    stores: Arc<Mutex<BTreeMap<String, SimStore>>>,
 }
 
 impl SimWorld {
@@ -44,6 +47,8 @@ impl SimWorld {
             network: SimNetwork::new(seed),
             clock,
             disks: Arc::default(),
+            files: Arc::default(),
+            stores: Arc::default(),
         }
     }
 
@@ -65,6 +70,20 @@ impl SimWorld {
         disk.or_insert_with(|| SimDisk::new(seed())).clone()
     }
 
+    /// A machine's directory tree for allocations, which outlives its programs.
+    pub fn files(&self, machine: &str) -> SimAllocFs {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || SimAllocFs::new(self.clock.clone());
+        files.entry(machine.to_owned()).or_insert_with(new).clone()
+    }
+
+    /// A machine's local store, which outlives its programs.
+    pub fn store(&self, machine: &str) -> SimStore {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || SimStore::new(Duration::from_millis(2));
+        stores.entry(machine.to_owned()).or_insert_with(new).clone()
+    }
+
     /// One machine. The same name draws the same randomness.
     pub fn env(&self, machine: &str) -> Env {
         let clock: Arc<dyn Clock> = self.clock.clone();
@@ -72,6 +91,7 @@ impl SimWorld {
             entropy: Arc::new(SimEntropy::named(self.seed, machine)),
             net: Arc::new(SimNet::new(self.network.clone(), machine)),
             disk: Arc::new(self.disk(machine)),
+            files: Arc::new(self.files(machine)),
             host: Arc::new(SimHost::new(machine)),
             metrics: Metrics::new(clock.clone()),
             logs: LogRing::new(clock.clone()),
