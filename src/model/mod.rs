@@ -23,6 +23,7 @@ pub mod service;
 pub mod task;
 pub mod time;
 pub mod value;
+pub mod verify;
 pub mod view;
 
 pub use alloc::{
