@@ -1,5 +1,6 @@
 //! Runs the allocations that the servers want on this machine.
 
+pub mod driver;
 mod health;
 mod restart;
 mod services;

@@ -10,6 +10,7 @@ pub mod constraint;
 pub mod deployment;
 pub mod diff;
 pub mod draft;
+pub mod driver_config;
 pub mod duration;
 pub mod eval;
 pub mod ids;
