@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Index;
+use super::diff::DesiredUpdates;
 use super::ids::{DeploymentId, EvalId, JobId, JobKey, Namespace, NodeId};
 use super::job::JobType;
 use super::metric::AllocMetric;
@@ -45,6 +46,8 @@ pub struct Evaluation {
     pub modify_index: Index,
     pub create_time: Timestamp,
     pub modify_time: Timestamp,
+    /// By group, what its plan did.
+    pub annotations: BTreeMap<String, DesiredUpdates>,
 }
 
 impl Evaluation {
@@ -76,6 +79,7 @@ impl Evaluation {
             modify_index: 0,
             create_time: now,
             modify_time: now,
+            annotations: BTreeMap::new(),
         }
     }
 
