@@ -2,6 +2,8 @@
 
 pub mod driver;
 mod health;
+mod lifecycle;
+mod machine;
 mod restart;
 mod services;
 mod taskenv;
