@@ -1,1 +1,3 @@
-//! agent
+//! The composition root: configuration in, a running agent out.
+
+pub mod config;
