@@ -100,7 +100,10 @@ mod tests {
 
     #[test]
     fn both_dashes_and_both_forms_of_a_value() {
-        let flags = parse(&args("-dev --config=a.hcl -config b -node n1 -bind=127.0.0.1")).unwrap();
+        let flags = parse(&args(
+            "-dev --config=a.hcl -config b -node n1 -bind=127.0.0.1",
+        ))
+        .unwrap();
         assert_eq!(flags.configs, [PathBuf::from("a.hcl"), PathBuf::from("b")]);
         let text = |key: &str| flags.settings.get(key).map(|s| s.value.clone());
         assert_eq!(text("name"), Some(ConfigValue::String("n1".into())));

@@ -32,18 +32,51 @@ pub const KEYS: &[(&str, Fate)] = &[
     ("log_level", Used),
     ("log_json", Used),
     ("bind_addr", Used),
-    ("leave_on_interrupt", Refused("leaving the cluster on a signal is not supported yet")),
-    ("leave_on_terminate", Refused("leaving the cluster on a signal is not supported yet")),
-    ("enable_debug", Ignored("there are no debug endpoints to enable")),
-    ("disable_update_check", Ignored("Tumen never asks for updates")),
-    ("disable_anonymous_signature", Ignored("Tumen never asks for updates")),
+    (
+        "leave_on_interrupt",
+        Refused("leaving the cluster on a signal is not supported yet"),
+    ),
+    (
+        "leave_on_terminate",
+        Refused("leaving the cluster on a signal is not supported yet"),
+    ),
+    (
+        "enable_debug",
+        Ignored("there are no debug endpoints to enable"),
+    ),
+    (
+        "disable_update_check",
+        Ignored("Tumen never asks for updates"),
+    ),
+    (
+        "disable_anonymous_signature",
+        Ignored("Tumen never asks for updates"),
+    ),
     ("plugin_dir", Ignored("drivers are built in")),
-    ("log_file", Refused("logging to a file is not supported yet: redirect standard error")),
-    ("log_rotate_bytes", Refused("logging to a file is not supported yet")),
-    ("log_rotate_duration", Refused("logging to a file is not supported yet")),
-    ("log_rotate_max_files", Refused("logging to a file is not supported yet")),
-    ("log_include_location", Refused("log lines have no source locations")),
-    ("enable_syslog", Refused("syslog is not supported: log lines go to standard output")),
+    (
+        "log_file",
+        Refused("logging to a file is not supported yet: redirect standard error"),
+    ),
+    (
+        "log_rotate_bytes",
+        Refused("logging to a file is not supported yet"),
+    ),
+    (
+        "log_rotate_duration",
+        Refused("logging to a file is not supported yet"),
+    ),
+    (
+        "log_rotate_max_files",
+        Refused("logging to a file is not supported yet"),
+    ),
+    (
+        "log_include_location",
+        Refused("log lines have no source locations"),
+    ),
+    (
+        "enable_syslog",
+        Refused("syslog is not supported: log lines go to standard output"),
+    ),
     ("syslog_facility", Refused("syslog is not supported")),
     ("http_api_response_headers.*", Used),
     ("ports.http", Used),
@@ -62,16 +95,34 @@ pub const KEYS: &[(&str, Fate)] = &[
     ("tls.*", NO_TLS),
     ("limits.http_max_conns_per_client", Used),
     ("limits.rpc_max_conns_per_client", Used),
-    ("limits.https_handshake_timeout", Ignored("there is no TLS yet")),
+    (
+        "limits.https_handshake_timeout",
+        Ignored("there is no TLS yet"),
+    ),
     ("limits.rpc_handshake_timeout", Used),
     ("telemetry.prometheus_metrics", Used),
-    ("telemetry.collection_interval", Ignored("metrics are collected as they happen")),
-    ("telemetry.in_memory_collection_interval", Ignored("the interval is 10 s")),
-    ("telemetry.in_memory_retention_period", Ignored("the last interval is kept")),
+    (
+        "telemetry.collection_interval",
+        Ignored("metrics are collected as they happen"),
+    ),
+    (
+        "telemetry.in_memory_collection_interval",
+        Ignored("the interval is 10 s"),
+    ),
+    (
+        "telemetry.in_memory_retention_period",
+        Ignored("the last interval is kept"),
+    ),
     ("telemetry.publish_allocation_metrics", Used),
     ("telemetry.publish_node_metrics", Used),
-    ("telemetry.disable_hostname", Ignored("metric names carry no host name")),
-    ("telemetry.use_node_name", Ignored("metric names carry no host name")),
+    (
+        "telemetry.disable_hostname",
+        Ignored("metric names carry no host name"),
+    ),
+    (
+        "telemetry.use_node_name",
+        Ignored("metric names carry no host name"),
+    ),
     ("telemetry.*", NO_SINK),
     ("autopilot.*", Ignored("one server needs no autopilot")),
     ("rpc.*", Ignored("connections have fixed limits")),
@@ -81,9 +132,15 @@ pub const KEYS: &[(&str, Fate)] = &[
     ("plugin.docker.config.*", Used),
     ("plugin.docker", Used),
     ("plugin.raw_exec.config.enabled", Used),
-    ("plugin.raw_exec.config.*", Refused("raw_exec has only the setting `enabled`")),
+    (
+        "plugin.raw_exec.config.*",
+        Refused("raw_exec has only the setting `enabled`"),
+    ),
     ("plugin.raw_exec", Used),
-    ("plugin.*", Refused("only the built-in drivers docker and raw_exec have settings")),
+    (
+        "plugin.*",
+        Refused("only the built-in drivers docker and raw_exec have settings"),
+    ),
     ("consul.*", NO_CONSUL),
     ("vault.*", NO_VAULT),
     ("keyring.*", Refused("external keyrings are not supported")),
@@ -101,8 +158,14 @@ pub const KEYS: &[(&str, Fate)] = &[
     ("client.options.driver.raw_exec.enable", Used),
     ("client.options.docker.volumes.enabled", Used),
     ("client.options.docker.cleanup.image", Used),
-    ("client.options.fingerprint.denylist", Ignored("no cloud or service is probed")),
-    ("client.options.*", Refused("this option of old drivers is not known")),
+    (
+        "client.options.fingerprint.denylist",
+        Ignored("no cloud or service is probed"),
+    ),
+    (
+        "client.options.*",
+        Refused("this option of old drivers is not known"),
+    ),
     ("client.network_interface", Used),
     ("client.cpu_total_compute", Used),
     ("client.memory_total_mb", Used),
@@ -110,20 +173,44 @@ pub const KEYS: &[(&str, Fate)] = &[
     ("client.max_kill_timeout", Used),
     ("client.min_dynamic_port", Used),
     ("client.max_dynamic_port", Used),
-    ("client.client_min_port", Ignored("drivers are built in and need no ports")),
-    ("client.client_max_port", Ignored("drivers are built in and need no ports")),
+    (
+        "client.client_min_port",
+        Ignored("drivers are built in and need no ports"),
+    ),
+    (
+        "client.client_max_port",
+        Ignored("drivers are built in and need no ports"),
+    ),
     ("client.reserved.cpu", Used),
     ("client.reserved.memory", Used),
     ("client.reserved.disk", Used),
     ("client.reserved.reserved_ports", Used),
     ("client.gc_max_allocs", Used),
-    ("client.gc_interval", Ignored("ended allocations are looked at when one ends")),
-    ("client.gc_parallel_destroys", Ignored("directories are removed one after another")),
-    ("client.gc_disk_usage_threshold", Ignored("the number of allocations bounds what is kept")),
-    ("client.gc_inode_usage_threshold", Ignored("the number of allocations bounds what is kept")),
-    ("client.no_host_uuid", Ignored("a node's id is always random")),
+    (
+        "client.gc_interval",
+        Ignored("ended allocations are looked at when one ends"),
+    ),
+    (
+        "client.gc_parallel_destroys",
+        Ignored("directories are removed one after another"),
+    ),
+    (
+        "client.gc_disk_usage_threshold",
+        Ignored("the number of allocations bounds what is kept"),
+    ),
+    (
+        "client.gc_inode_usage_threshold",
+        Ignored("the number of allocations bounds what is kept"),
+    ),
+    (
+        "client.no_host_uuid",
+        Ignored("a node's id is always random"),
+    ),
     ("client.default_ineligible", Used),
-    ("client.network_speed", Ignored("bandwidth is not scheduled")),
+    (
+        "client.network_speed",
+        Ignored("bandwidth is not scheduled"),
+    ),
     ("client.nomad_service_discovery", Used),
     ("client.*", Refused("it is not supported yet")),
     ("server.enabled", Used),
@@ -146,21 +233,43 @@ pub const KEYS: &[(&str, Fate)] = &[
     ("server.retry_interval", NO_GOSSIP_JOIN),
     ("server.retry_max", NO_GOSSIP_JOIN),
     ("server.server_join.*", NO_GOSSIP_JOIN),
-    ("server.encrypt", Refused("gossip encryption is not supported yet")),
+    (
+        "server.encrypt",
+        Refused("gossip encryption is not supported yet"),
+    ),
     ("server.rejoin_after_leave", NO_GOSSIP_JOIN),
     ("server.non_voting_server", ENTERPRISE),
     ("server.redundancy_zone", ENTERPRISE),
     ("server.upgrade_version", ENTERPRISE),
     ("server.license_path", ENTERPRISE),
-    ("server.default_scheduler_config.*", Refused("use PUT /v1/operator/scheduler/configuration")),
-    ("server.plan_rejection_tracker.*", Ignored("a refused plan is planned again")),
+    (
+        "server.default_scheduler_config.*",
+        Refused("use PUT /v1/operator/scheduler/configuration"),
+    ),
+    (
+        "server.plan_rejection_tracker.*",
+        Ignored("a refused plan is planned again"),
+    ),
     ("server.*", Refused("it is not supported yet")),
 ];
 
 /// The blocks that may stand alone.
 pub const BLOCKS: &[&str] = &[
-    "ports", "addresses", "advertise", "server", "client", "client.meta", "client.options",
-    "client.reserved", "limits", "telemetry", "acl", "tls", "ui", "rpc", "autopilot",
+    "ports",
+    "addresses",
+    "advertise",
+    "server",
+    "client",
+    "client.meta",
+    "client.options",
+    "client.reserved",
+    "limits",
+    "telemetry",
+    "acl",
+    "tls",
+    "ui",
+    "rpc",
+    "autopilot",
     "http_api_response_headers",
 ];
 
@@ -172,10 +281,14 @@ pub fn fate(key: &str) -> Option<Fate> {
     if is_block {
         return Some(Used);
     }
-    let pattern = KEYS.iter().find(|(pattern, _)| match pattern.strip_suffix(".*") {
-        Some(prefix) => key.strip_prefix(prefix).is_some_and(|r| r.is_empty() || r.starts_with('.')),
-        None => key == *pattern,
-    })?;
+    let pattern = KEYS
+        .iter()
+        .find(|(pattern, _)| match pattern.strip_suffix(".*") {
+            Some(prefix) => key
+                .strip_prefix(prefix)
+                .is_some_and(|r| r.is_empty() || r.starts_with('.')),
+            None => key == *pattern,
+        })?;
     // A catch-all knows keys only where Nomad has them; what it does not have is a mistake.
     match pattern {
         ("client.*", _) if !known(&key["client.".len()..], CLIENT_REST) => None,
@@ -190,29 +303,70 @@ fn known(key: &str, rest: &[&str]) -> bool {
 
 /// Nomad's client keys that no pattern above names.
 const CLIENT_REST: &[&str] = &[
-    "alloc_mounts_dir", "artifact", "bind_wildcard_default_host_network", "bridge_network_name",
-    "bridge_network_hairpin_mode", "bridge_network_subnet", "bridge_network_subnet_ipv6",
-    "cgroup_parent", "chroot_env", "cni_config_dir", "cni_path", "disable_remote_exec",
-    "disk_free_mb", "drain_on_shutdown", "fingerprint", "gc_volumes_on_node_gc", "host_network",
-    "host_volume", "host_volume_plugin_dir", "host_volumes_dir", "node_max_allocs",
-    "preferred_address_family", "reservable_cores", "template", "users",
+    "alloc_mounts_dir",
+    "artifact",
+    "bind_wildcard_default_host_network",
+    "bridge_network_name",
+    "bridge_network_hairpin_mode",
+    "bridge_network_subnet",
+    "bridge_network_subnet_ipv6",
+    "cgroup_parent",
+    "chroot_env",
+    "cni_config_dir",
+    "cni_path",
+    "disable_remote_exec",
+    "disk_free_mb",
+    "drain_on_shutdown",
+    "fingerprint",
+    "gc_volumes_on_node_gc",
+    "host_network",
+    "host_volume",
+    "host_volume_plugin_dir",
+    "host_volumes_dir",
+    "node_max_allocs",
+    "preferred_address_family",
+    "reservable_cores",
+    "template",
+    "users",
 ];
 
 /// Nomad's server keys that no pattern above names.
 const SERVER_REST: &[&str] = &[
-    "acl_token_gc_threshold", "authoritative_region", "client_introduction",
-    "csi_plugin_gc_threshold", "csi_volume_claim_gc_interval", "csi_volume_claim_gc_threshold",
-    "data_dir", "deploy_query_rate_limit", "enable_event_broker", "enabled_schedulers",
-    "event_buffer_size", "job_default_priority", "job_max_count", "job_max_priority",
-    "job_max_source_size", "job_tracked_versions", "oidc_issuer", "protocol_version",
-    "raft_boltdb", "raft_logstore", "raft_snapshot_interval", "raft_snapshot_threshold",
-    "raft_trailing_logs", "root_key_gc_threshold", "root_key_rotation_threshold", "search",
+    "acl_token_gc_threshold",
+    "authoritative_region",
+    "client_introduction",
+    "csi_plugin_gc_threshold",
+    "csi_volume_claim_gc_interval",
+    "csi_volume_claim_gc_threshold",
+    "data_dir",
+    "deploy_query_rate_limit",
+    "enable_event_broker",
+    "enabled_schedulers",
+    "event_buffer_size",
+    "job_default_priority",
+    "job_max_count",
+    "job_max_priority",
+    "job_max_source_size",
+    "job_tracked_versions",
+    "oidc_issuer",
+    "protocol_version",
+    "raft_boltdb",
+    "raft_logstore",
+    "raft_snapshot_interval",
+    "raft_snapshot_threshold",
+    "raft_trailing_logs",
+    "root_key_gc_threshold",
+    "root_key_rotation_threshold",
+    "search",
     "start_timeout",
 ];
 
 /// The known key most like `key`, if one is near.
 pub fn nearest(key: &str) -> Option<&'static str> {
-    let names = KEYS.iter().map(|(k, _)| k.trim_end_matches(".*")).chain(BLOCKS.iter().copied());
+    let names = KEYS
+        .iter()
+        .map(|(k, _)| k.trim_end_matches(".*"))
+        .chain(BLOCKS.iter().copied());
     let scored = names.map(|name| (strsim::damerau_levenshtein(key, name), name));
     let (distance, name) = scored.min()?;
     (distance <= 1 + key.len() / 4).then_some(name)
@@ -228,7 +382,10 @@ mod tests {
         assert_eq!(fate("client.meta.rack"), Some(Used));
         assert_eq!(fate("plugin.docker.config.gc.image"), Some(Used));
         assert!(matches!(fate("vault.address"), Some(Refused(_))));
-        assert!(matches!(fate("client.host_volume.data.path"), Some(Refused(_))));
+        assert!(matches!(
+            fate("client.host_volume.data.path"),
+            Some(Refused(_))
+        ));
         assert_eq!(fate("server.bananas"), None);
         assert_eq!(fate("foo"), None);
     }

@@ -52,7 +52,10 @@ impl Settings {
         let key = key.into();
         match (self.map.get_mut(&key), value) {
             (
-                Some(Setting { value: ConfigValue::List(old), at: place }),
+                Some(Setting {
+                    value: ConfigValue::List(old),
+                    at: place,
+                }),
                 ConfigValue::List(new),
             ) => {
                 old.extend(new);
@@ -92,7 +95,10 @@ pub struct LoadError {
 
 /// Reads a file or directory into `settings`; returns the files read.
 pub fn load(path: &Path, settings: &mut Settings) -> Result<Vec<PathBuf>, LoadError> {
-    let fail = |reason: String| LoadError { path: path.to_owned(), reason };
+    let fail = |reason: String| LoadError {
+        path: path.to_owned(),
+        reason,
+    };
     let missing = |e: std::io::Error| fail(format!("stat {}: {}", path.display(), plain(&e)));
     let files = if std::fs::metadata(path).map_err(missing)?.is_dir() {
         directory(path).map_err(|e| fail(e.to_string()))?
@@ -113,7 +119,9 @@ fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |c| c.to_lowercase().collect::<String>() + chars.as_str())
+    chars.next().map_or_else(String::new, |c| {
+        c.to_lowercase().collect::<String>() + chars.as_str()
+    })
 }
 
 /// The configuration files of a directory, leaving out what editors leave behind.
@@ -121,7 +129,11 @@ fn directory(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path)? {
         let file = entry?.path();
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let temporary = name.ends_with('~') || name.starts_with(".#") || name.starts_with('#');
         if !temporary && (name.ends_with(".hcl") || name.ends_with(".json")) && file.is_file() {
             files.push(file);
@@ -135,7 +147,10 @@ fn directory(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 pub fn parse(path: &Path, text: &str, settings: &mut Settings) -> Result<(), String> {
     if text.trim_start().starts_with('{') {
         let json: serde_json::Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        let at = Place::File { path: path.to_owned(), line: 0 };
+        let at = Place::File {
+            path: path.to_owned(),
+            line: 0,
+        };
         flatten_json("", &json, &at, settings);
         return Ok(());
     }
@@ -155,11 +170,20 @@ fn unquote_keys(text: &str) -> String {
     for at in 0..lines.len() {
         let line = lines[at].trim().to_string();
         let quoted_key = line.starts_with('"')
-            && line[1..].split_once('"').is_some_and(|(_, rest)| rest.trim_start().starts_with('='));
+            && line[1..]
+                .split_once('"')
+                .is_some_and(|(_, rest)| rest.trim_start().starts_with('='));
         if let (true, Some(opener)) = (quoted_key, open.last()) {
             let head = lines[*opener].trim_end().to_string();
-            let name = head.strip_suffix('{').unwrap_or(&head).trim_end().to_string();
-            let bare = name.trim().chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            let name = head
+                .strip_suffix('{')
+                .unwrap_or(&head)
+                .trim_end()
+                .to_string();
+            let bare = name
+                .trim()
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_');
             if bare && head.ends_with('{') {
                 lines[*opener] = format!("{name} = {{");
             }
@@ -177,7 +201,11 @@ fn unquote_keys(text: &str) -> String {
 }
 
 fn join(prefix: &str, name: &str) -> Key {
-    if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") }
+    if prefix.is_empty() {
+        name.to_string()
+    } else {
+        format!("{prefix}.{name}")
+    }
 }
 
 struct File<'a> {
@@ -188,7 +216,10 @@ struct File<'a> {
 impl File<'_> {
     fn place(&self, span: Option<std::ops::Range<usize>>) -> Place {
         let line = span.map_or(0, |s| self.text[..s.start].matches('\n').count() + 1);
-        Place::File { path: self.path.to_owned(), line }
+        Place::File {
+            path: self.path.to_owned(),
+            line,
+        }
     }
 
     fn flatten_body(
@@ -237,11 +268,12 @@ impl File<'_> {
                 let written = t.to_string();
                 ConfigValue::String(written.trim().trim_matches('"').to_string())
             }
-            Expression::HeredocTemplate(t) => {
-                ConfigValue::String(t.template.to_string())
-            }
+            Expression::HeredocTemplate(t) => ConfigValue::String(t.template.to_string()),
             Expression::Array(items) => ConfigValue::List(
-                items.iter().map(|e| self.value(e, key)).collect::<Result<_, _>>()?,
+                items
+                    .iter()
+                    .map(|e| self.value(e, key))
+                    .collect::<Result<_, _>>()?,
             ),
             Expression::Object(object) => {
                 let mut entries = Vec::new();
@@ -270,10 +302,14 @@ impl File<'_> {
             Expression::String(s) => Some(s.value().clone()),
             Expression::Variable(v) => Some(v.as_str().to_string()),
             Expression::Traversal(t) => {
-                let Expression::Variable(first) = &t.expr else { return None };
+                let Expression::Variable(first) = &t.expr else {
+                    return None;
+                };
                 let mut name = first.as_str().to_string();
                 for operator in &t.operators {
-                    let TraversalOperator::GetAttr(part) = operator.value() else { return None };
+                    let TraversalOperator::GetAttr(part) = operator.value() else {
+                        return None;
+                    };
                     name = join(&name, part.as_str());
                 }
                 Some(name)
@@ -327,7 +363,11 @@ mod tests {
     }
 
     fn check(text: &str, key: &str, want: ConfigValue) {
-        assert_eq!(read(text).get(key).map(|s| s.value.clone()), Some(want), "{key} in {text}");
+        assert_eq!(
+            read(text).get(key).map(|s| s.value.clone()),
+            Some(want),
+            "{key} in {text}"
+        );
     }
 
     #[test]
@@ -342,16 +382,28 @@ mod tests {
     #[test]
     fn labels_and_quoted_keys_become_part_of_the_name() {
         let text = "plugin \"docker\" {\n config {\n  gc { image = false }\n }\n}";
-        check(text, "plugin.docker.config.gc.image", ConfigValue::Bool(false));
+        check(
+            text,
+            "plugin.docker.config.gc.image",
+            ConfigValue::Bool(false),
+        );
         let old = "client {\n  options {\n    \"docker.cleanup.image\" = \"0\"\n  }\n}";
-        check(old, "client.options.docker.cleanup.image", ConfigValue::String("0".into()));
+        check(
+            old,
+            "client.options.docker.cleanup.image",
+            ConfigValue::String("0".into()),
+        );
     }
 
     #[test]
     fn lists_are_extended_and_values_replaced() {
         let mut settings = read("client {\n servers = [\"a\"]\n}\nname = \"x\"");
-        parse(Path::new("b.hcl"), "client {\n servers = [\"b\"]\n}\nname = \"y\"", &mut settings)
-            .unwrap();
+        parse(
+            Path::new("b.hcl"),
+            "client {\n servers = [\"b\"]\n}\nname = \"y\"",
+            &mut settings,
+        )
+        .unwrap();
         let text = |s: &str| ConfigValue::String(s.into());
         assert_eq!(
             settings.get("client.servers").unwrap().value,

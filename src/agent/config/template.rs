@@ -6,7 +6,11 @@ use super::Machine;
 
 /// Replaces a template by the first address that it names; other text stays.
 pub fn resolve(text: &str, machine: &Machine) -> Result<String, String> {
-    let Some(inner) = text.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}")) else {
+    let Some(inner) = text
+        .trim()
+        .strip_prefix("{{")
+        .and_then(|t| t.strip_suffix("}}"))
+    else {
         return Ok(text.to_string());
     };
     let words: Vec<&str> = inner.split_whitespace().collect();
@@ -17,14 +21,22 @@ pub fn resolve(text: &str, machine: &Machine) -> Result<String, String> {
             let name = name.trim_matches('"');
             first(machine, |interface, _| interface == name)
         }
-        _ => return Err(format!("the address template `{}` is not supported", text.trim())),
+        _ => {
+            return Err(format!(
+                "the address template `{}` is not supported",
+                text.trim()
+            ));
+        }
     };
-    found.map(|ip| ip.to_string()).ok_or_else(|| format!("`{}` names no address here", text.trim()))
+    found
+        .map(|ip| ip.to_string())
+        .ok_or_else(|| format!("`{}` names no address here", text.trim()))
 }
 
 fn first(machine: &Machine, wanted: impl Fn(&str, IpAddr) -> bool) -> Option<IpAddr> {
     let mut all = machine.interfaces.iter();
-    all.find(|(name, ip)| ip.is_ipv4() && wanted(name, *ip)).map(|(_, ip)| *ip)
+    all.find(|(name, ip)| ip.is_ipv4() && wanted(name, *ip))
+        .map(|(_, ip)| *ip)
 }
 
 fn is_public(ip: IpAddr) -> bool {
