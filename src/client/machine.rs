@@ -18,9 +18,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::job::{JobType, RestartPolicy};
-use crate::model::{TaskEvent, TaskPhase, TaskState, Timestamp};
+use crate::model::{TaskEvent, TaskPhase, TaskState, Timestamp, duration};
 
-use super::restart::{Decision, Ending, RestartTracker, go_duration};
+use super::restart::{Decision, Ending, RestartTracker};
 
 /// What a task's process came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -254,7 +254,7 @@ impl Machine {
         match self.stage {
             Stage::Stopping { again: true } => {
                 self.count_restart(now);
-                let text = format!("Task restarting in {}", go_duration(Duration::ZERO));
+                let text = format!("Task restarting in {}", duration::format(Duration::ZERO));
                 self.state
                     .push(TaskEvent::new("Restarting", now, text).with("start_delay", 0));
                 self.state.phase = TaskPhase::Pending;
@@ -296,7 +296,7 @@ impl Machine {
             }
             Decision::Restart { after, reason } => {
                 self.count_restart(now);
-                let text = format!("Task restarting in {}", go_duration(after));
+                let text = format!("Task restarting in {}", duration::format(after));
                 let event = TaskEvent::new("Restarting", now, text)
                     .with("restart_reason", reason)
                     .with("start_delay", after.as_nanos());
@@ -338,7 +338,7 @@ impl Machine {
     }
 
     fn stop(&mut self, again: bool, now: Timestamp) -> Effect {
-        let timeout = go_duration(self.kill_timeout);
+        let timeout = duration::format(self.kill_timeout);
         let text = format!("Sent interrupt. Waiting {timeout} before force killing");
         let event = TaskEvent::new("Killing", now, text);
         self.state.push(event.with("kill_timeout", timeout));

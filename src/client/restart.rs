@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Timestamp;
+use crate::model::duration;
 use crate::model::job::{JobType, RestartMode, RestartPolicy};
 
 /// How much a restart delay may grow at random, so that tasks do not come back in step.
@@ -83,7 +84,7 @@ impl RestartTracker {
                 reason: format!(
                     "Exceeded allowed attempts {} in interval {} and mode is \"fail\"",
                     policy.attempts,
-                    go_duration(policy.interval),
+                    duration::format(policy.interval),
                 ),
             },
             RestartMode::Delay => {
@@ -96,44 +97,6 @@ impl RestartTracker {
             }
         }
     }
-}
-
-/// A duration as Go prints it: `30m0s`, `1h0m0s`, `1.5s`, `250ms`.
-pub fn go_duration(d: Duration) -> String {
-    let nanos = d.as_nanos();
-    let decimal = |unit: u128, suffix: &str| {
-        let text = format!(
-            "{}.{:0width$}",
-            nanos / unit,
-            nanos % unit,
-            width = digits(unit)
-        );
-        format!(
-            "{}{suffix}",
-            text.trim_end_matches('0').trim_end_matches('.')
-        )
-    };
-    match nanos {
-        0 => "0s".to_string(),
-        1..1_000 => format!("{nanos}ns"),
-        1_000..1_000_000 => decimal(1_000, "µs"),
-        1_000_000..1_000_000_000 => decimal(1_000_000, "ms"),
-        _ => {
-            let (minutes, hours) = (d.as_secs() / 60 % 60, d.as_secs() / 3600);
-            let under = Duration::new(d.as_secs() % 60, d.subsec_nanos());
-            let seconds = format!("{}.{:09}", under.as_secs(), under.subsec_nanos());
-            let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
-            match (hours, minutes) {
-                (0, 0) => format!("{seconds}s"),
-                (0, m) => format!("{m}m{seconds}s"),
-                (h, m) => format!("{h}h{m}m{seconds}s"),
-            }
-        }
-    }
-}
-
-fn digits(unit: u128) -> usize {
-    unit.ilog10() as usize
 }
 
 #[cfg(test)]
@@ -223,18 +186,5 @@ mod tests {
                 reason: "Policy allows no restarts".into()
             }
         );
-    }
-
-    #[test]
-    fn durations_print_as_go_prints_them() {
-        let check = |d, want: &str| assert_eq!(go_duration(d), want);
-        check(Duration::ZERO, "0s");
-        check(Duration::from_secs(5), "5s");
-        check(Duration::from_secs(1800), "30m0s");
-        check(Duration::from_secs(86_400), "24h0m0s");
-        check(Duration::from_millis(250), "250ms");
-        check(Duration::from_micros(1500), "1.5ms");
-        check(Duration::from_nanos(15_437_593_101), "15.437593101s");
-        check(Duration::from_nanos(1500), "1.5µs");
     }
 }

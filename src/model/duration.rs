@@ -1,5 +1,7 @@
 //! Durations as job files and the API write them: `1h30m`, `1.5s`, `-5ms`, `0`.
 
+use std::time::Duration;
+
 /// Why a text is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
@@ -87,6 +89,44 @@ fn scaled(number: &str, scale: i128) -> Option<i128> {
     Some(whole * scale + part * scale / denominator)
 }
 
+/// A duration as Go prints it: `30m0s`, `1h0m0s`, `1.5s`, `250ms`.
+pub fn format(d: Duration) -> String {
+    let nanos = d.as_nanos();
+    let decimal = |unit: u128, suffix: &str| {
+        let text = format!(
+            "{}.{:0width$}",
+            nanos / unit,
+            nanos % unit,
+            width = digits(unit)
+        );
+        format!(
+            "{}{suffix}",
+            text.trim_end_matches('0').trim_end_matches('.')
+        )
+    };
+    match nanos {
+        0 => "0s".to_string(),
+        1..1_000 => format!("{nanos}ns"),
+        1_000..1_000_000 => decimal(1_000, "µs"),
+        1_000_000..1_000_000_000 => decimal(1_000_000, "ms"),
+        _ => {
+            let (minutes, hours) = (d.as_secs() / 60 % 60, d.as_secs() / 3600);
+            let under = Duration::new(d.as_secs() % 60, d.subsec_nanos());
+            let seconds = format!("{}.{:09}", under.as_secs(), under.subsec_nanos());
+            let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
+            match (hours, minutes) {
+                (0, 0) => format!("{seconds}s"),
+                (0, m) => format!("{m}m{seconds}s"),
+                (h, m) => format!("{h}h{m}m{seconds}s"),
+            }
+        }
+    }
+}
+
+fn digits(unit: u128) -> usize {
+    unit.ilog10() as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +156,18 @@ mod tests {
             parse("5 days").unwrap_err().to_string(),
             "time: unknown unit \" days\" in duration \"5 days\""
         );
+    }
+
+    #[test]
+    fn durations_print_as_go_prints_them() {
+        let check = |d, want: &str| assert_eq!(format(d), want);
+        check(Duration::ZERO, "0s");
+        check(Duration::from_secs(5), "5s");
+        check(Duration::from_secs(1800), "30m0s");
+        check(Duration::from_secs(86_400), "24h0m0s");
+        check(Duration::from_millis(250), "250ms");
+        check(Duration::from_micros(1500), "1.5ms");
+        check(Duration::from_nanos(15_437_593_101), "15.437593101s");
+        check(Duration::from_nanos(1500), "1.5µs");
     }
 }

@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::ConfigValue;
+use crate::model::{ConfigValue, duration};
 
 use schema::Fate;
 use settings::Settings;
@@ -483,7 +483,10 @@ impl Reader<'_> {
         let parsed = match self.settings.get(key).map(|s| &s.value) {
             None | Some(ConfigValue::Null) => return default,
             Some(ConfigValue::Int(ns)) => u64::try_from(*ns).ok().map(Duration::from_nanos),
-            Some(ConfigValue::String(s)) => parse_duration(s),
+            Some(ConfigValue::String(s)) => duration::parse(s)
+                .ok()
+                .and_then(|ns| u64::try_from(ns).ok())
+                .map(Duration::from_nanos),
             Some(_) => None,
         };
         parsed.unwrap_or_else(|| {
@@ -524,38 +527,6 @@ impl Reader<'_> {
         }
         ports
     }
-}
-
-/// A Go duration such as `1h30m`, `10s`, `1.5h`, `250ms`.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let mut total = 0f64;
-    let mut rest = text.trim();
-    if rest == "0" {
-        return Some(Duration::ZERO);
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let unit_len = rest
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(rest.len());
-        let seconds = match &rest[..unit_len] {
-            "ns" => 1e-9,
-            "us" | "µs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return None,
-        };
-        total += number * seconds;
-        rest = &rest[unit_len..];
-    }
-    Duration::try_from_secs_f64(total).ok()
 }
 
 #[cfg(test)]
@@ -644,23 +615,5 @@ mod tests {
                 "Must specify \"data_dir\" config option or \"data-dir\" CLI flag",
             ]
         );
-    }
-
-    #[test]
-    fn go_durations() {
-        let check = |text: &str, ms: u64| {
-            assert_eq!(
-                parse_duration(text),
-                Some(Duration::from_millis(ms)),
-                "{text}"
-            );
-        };
-        check("1h30m", 5_400_000);
-        check("1.5s", 1500);
-        check("0", 0);
-        check("250ms", 250);
-        for wrong in ["", "5 days", "5d", "s", "-1s", "1"] {
-            assert_eq!(parse_duration(wrong), None, "{wrong}");
-        }
     }
 }
