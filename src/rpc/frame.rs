@@ -14,7 +14,7 @@ const HEAD: usize = 9;
 /// The largest frame of an ordinary connection, length field not counted.
 pub const FRAME_MAX: usize = 4 << 20;
 
-/// The largest frame of a snapshot connection.
+/// The largest frame of a connection that carries snapshots or files.
 pub const SNAPSHOT_FRAME_MAX: usize = 64 << 20;
 
 /// The largest frame before the hello is accepted.

@@ -78,10 +78,9 @@ impl ConnKind {
 
     pub fn frame_max(self) -> usize {
         match self {
-            Self::Snapshot => SNAPSHOT_FRAME_MAX,
-            Self::Ping | Self::Raft | Self::Api | Self::Node | Self::Local | Self::Stream => {
-                FRAME_MAX
-            }
+            // A client's answers carry files.
+            Self::Snapshot | Self::Node => SNAPSHOT_FRAME_MAX,
+            Self::Ping | Self::Raft | Self::Api | Self::Local | Self::Stream => FRAME_MAX,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! accept loop ([`serve`]) and [`stream`]s. **Does not** know how a request is carried out: that is
 //! behind [`Api`], [`Local`] and [`NodeApi`].
 
+mod answer;
 pub mod api;
 pub mod codec;
 pub mod frame;
@@ -11,14 +12,22 @@ pub mod hello;
 pub mod local;
 pub mod node;
 pub mod pool;
+mod remote;
+mod remote_node;
+#[cfg(test)]
+mod remote_tests;
 pub mod serve;
 pub mod stream;
 #[cfg(test)]
 mod tests;
+pub mod wire;
 
+pub use answer::{ApiService, NodeService};
 pub use api::{Answer, Api, ApiError, Body, Call, Op, Query, Read, Reply};
 pub use hello::{ClusterToken, ConnKind};
 pub use local::{AgentInfo, Health, Local, LocalError};
 pub use node::{NodeAnswer, NodeApi, NodeAsk, NodeError};
 pub use pool::{CallError, Pool};
+pub use remote::{Forwarding, RemoteApi};
+pub use remote_node::RemoteNode;
 pub use serve::{Reject, Request, Service, Services, StreamService, serve};
