@@ -26,7 +26,7 @@ pub use answer::{ApiService, NodeService};
 pub use api::{Answer, Api, ApiError, Body, Call, Op, Query, Read, Reply};
 pub use hello::{ClusterToken, ConnKind};
 pub use local::{AgentInfo, Health, Local, LocalError};
-pub use node::{NodeAnswer, NodeApi, NodeAsk, NodeError};
+pub use node::{NodeAnswer, NodeApi, NodeAsk, NodeError, Nodes};
 pub use pool::{CallError, Pool};
 pub use remote::{Forwarding, RemoteApi};
 pub use remote_node::RemoteNode;

@@ -5,6 +5,8 @@
 //! never leave it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +14,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::model::{AllocId, Timestamp};
+use crate::model::{AllocId, NodeId, Timestamp};
 
 /// One client's allocations.
 pub trait NodeApi: Send + Sync {
@@ -22,6 +24,12 @@ pub trait NodeApi: Send + Sync {
     fn stream(&self, open: StreamOpen) -> BoxFuture<'_, Result<FrameStream, NodeError>>;
     /// Runs a command inside a task.
     fn exec(&self, open: ExecOpen) -> BoxFuture<'_, Result<ExecStream, NodeError>>;
+}
+
+/// Every client of the cluster, by the node that it is.
+pub trait Nodes: Send + Sync {
+    /// The client `id`: this agent's own, or the one behind `rpc_addr`. Connects when used.
+    fn node(&self, id: NodeId, rpc_addr: SocketAddr) -> Arc<dyn NodeApi>;
 }
 
 /// Frames of a file or log; bounded, so that a slow reader slows the sender.
