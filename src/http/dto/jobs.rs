@@ -6,6 +6,7 @@ use super::alloc::{AllocListStub, AllocMetric};
 use super::diff::JobDiff;
 use super::eval::Evaluation;
 use super::{JobJson, Moment, is_zero, nullable};
+use crate::model::draft::JobDraft;
 
 wire! {
     /// One row of the job list.
@@ -74,7 +75,7 @@ wire! {
     pub struct JobRegisterRequest {
         pub enforce_index: bool,
         pub eval_priority: i64,
-        pub job: Option<JobJson>,
+        pub job: Option<JobDraft>,
         pub job_modify_index: u64,
         pub namespace: String,
         pub policy_override: bool,
@@ -129,7 +130,7 @@ wire! {
     /// `PUT /v1/job/…/plan`
     pub struct JobPlanRequest {
         pub diff: bool,
-        pub job: Option<JobJson>,
+        pub job: Option<JobDraft>,
         pub policy_override: bool,
     }
 
@@ -181,7 +182,7 @@ wire! {
 
     /// `PUT /v1/validate/job`
     pub struct JobValidateRequest {
-        pub job: Option<JobJson>,
+        pub job: Option<JobDraft>,
     }
 
     /// Whether a job would be accepted.

@@ -22,9 +22,11 @@ macro_rules! wire {
 pub mod agent;
 pub mod alloc;
 pub mod client;
+pub mod convert;
 pub mod deployment;
 pub mod diff;
 pub mod eval;
+pub mod job;
 pub mod jobs;
 pub mod misc;
 pub mod node;
@@ -34,7 +36,7 @@ pub mod time;
 
 pub use time::Moment;
 
-/// The job inside other answers and requests.
+/// The job inside answers: what [`job::job`] writes; a `JobDraft` reads it.
 pub type JobJson = serde_json::Value;
 
 /// Serde for a list or map that is `null` when empty.
