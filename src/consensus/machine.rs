@@ -18,10 +18,12 @@ use tokio::sync::watch;
 
 use super::{
     snapshot::{self, SnapshotFiles},
-    standin::{Snapshot as StateSnapshot, State, Store},
     types::{LeaderId, LogId, Payload, Peer, ServerId, SnapshotMeta, StoredMembership, TypeConfig},
 };
-use crate::env::blocking;
+use crate::{
+    env::blocking,
+    state::{Snapshot as StateSnapshot, State, Store},
+};
 
 type RaftSnapshot = Snapshot<LeaderId, ServerId, Peer, Bytes>;
 

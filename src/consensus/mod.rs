@@ -4,6 +4,5 @@ mod identity;
 mod log;
 mod machine;
 mod snapshot;
-mod standin;
 mod types;
 mod wire;

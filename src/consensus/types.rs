@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::standin::{Applied, Command};
+use crate::state::{Applied, Command};
 
 /// One server, for the life of its Raft directory. A wiped directory is a new server.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

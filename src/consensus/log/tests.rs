@@ -16,8 +16,10 @@ use uuid::Uuid;
 
 use super::{super::types::*, *};
 use crate::{
-    consensus::{machine::Machine, snapshot::SnapshotFiles, standin},
+    consensus::{machine::Machine, snapshot::SnapshotFiles},
     env::{Env, sim::SimWorld},
+    model::Timestamp,
+    state::{Change, Command, Store},
 };
 
 const DIR: &str = "/raft";
@@ -54,7 +56,7 @@ fn id(term: u64, index: u64) -> LogId {
 }
 
 fn entry(term: u64, index: u64) -> Entry {
-    let proposal = Proposal::new(standin::Command(index)).unwrap();
+    let proposal = Proposal::new(Command::new(Timestamp(index as i64), Change::Barrier)).unwrap();
     Entry {
         log_id: id(term, index),
         payload: Payload::Normal(proposal),
@@ -93,7 +95,7 @@ impl StoreBuilder<TypeConfig, LogStore, Machine, ()> for Stores {
             env,
             dir: PathBuf::from(DIR),
         };
-        let machine = Machine::new(standin::Store::new(), files, watch::Sender::default());
+        let machine = Machine::new(Store::new(), files, watch::Sender::default());
         // The writer ends when the last handle of its log does.
         tokio::spawn(async move { opened.1.wait().await });
         Ok(((), opened.0, machine))
