@@ -1,0 +1,199 @@
+//! The exchange: two members tell each other everything that one of them lacks, over TCP.
+//!
+//! It starts with a digest and ends there if both have the same. Otherwise:
+//!
+//! ```text
+//! caller  → Open { digest, summary }
+//! callee  → Same | Differs { summary, newer records, wanted ids }
+//! caller  → Records
+//! ```
+//!
+//! Frames are `version u8 | length u32 | postcard`, bounded by [`FRAME_MAX`] and [`LIMIT`].
+
+use std::{collections::BTreeMap, io, time::Duration};
+
+use foca::Member as Row;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use uuid::Uuid;
+
+use super::{
+    identity::Identity,
+    records::{Sent, Stamp},
+    run::Handle,
+};
+use crate::env::Conn;
+
+const VERSION: u8 = 1;
+
+/// The largest frame: some 30,000 members.
+const FRAME_MAX: u32 = 8 << 20;
+
+/// How long a whole exchange may take.
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
+
+/// What one member holds, without the records themselves.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Summary {
+    pub(super) rows: Vec<Row<Identity>>,
+    pub(super) stamps: Vec<(Uuid, Stamp)>,
+}
+
+/// What an exchange brought in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Brought {
+    pub(super) rows: Vec<Row<Identity>>,
+    pub(super) records: Vec<Sent>,
+}
+
+/// Append only.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Frame {
+    /// The summary comes with `Details`, if the digests differ.
+    Open {
+        digest: u64,
+    },
+    Same,
+    Differs {
+        digest: u64,
+    },
+    Details {
+        summary: Summary,
+    },
+    Answer {
+        summary: Summary,
+        newer: Vec<Sent>,
+        wanted: Vec<Uuid>,
+    },
+    Records {
+        records: Vec<Sent>,
+    },
+}
+
+/// Why an exchange failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ExchangeError {
+    #[error("the connection failed")]
+    Io(#[from] io::Error),
+    #[error("the other end speaks version {0} of the exchange")]
+    Version(u8),
+    #[error("a frame of {0} bytes is too large")]
+    TooLarge(u32),
+    #[error("a frame is malformed")]
+    Codec(#[from] postcard::Error),
+    #[error("the other end broke the order of the exchange")]
+    Order,
+    #[error("it took longer than {LIMIT:?}")]
+    TooSlow,
+    #[error("this agent has left")]
+    Stopped,
+}
+
+/// The calling end. `always`: also if the digests agree, as a first contact must.
+pub(super) async fn call(
+    handle: &Handle,
+    conn: &mut Conn,
+    always: bool,
+) -> Result<(), ExchangeError> {
+    let digest = handle.digest().await?;
+    write(conn, &Frame::Open { digest }).await?;
+    match read(conn).await? {
+        Frame::Same if !always => return Ok(()),
+        Frame::Same | Frame::Differs { .. } => {}
+        _ => return Err(ExchangeError::Order),
+    }
+    let summary = handle.summary().await?;
+    write(conn, &Frame::Details { summary }).await?;
+    let Frame::Answer {
+        summary,
+        newer,
+        wanted,
+    } = read(conn).await?
+    else {
+        return Err(ExchangeError::Order);
+    };
+    let records = handle.records_of(wanted).await?;
+    write(conn, &Frame::Records { records }).await?;
+    conn.shutdown().await?;
+    handle
+        .merge(Brought {
+            rows: summary.rows,
+            records: newer,
+        })
+        .await
+}
+
+/// The called end.
+pub(super) async fn answer(handle: &Handle, conn: &mut Conn) -> Result<(), ExchangeError> {
+    let Frame::Open { digest } = read(conn).await? else {
+        return Err(ExchangeError::Order);
+    };
+    let ours = handle.digest().await?;
+    let first = if ours == digest {
+        Frame::Same
+    } else {
+        Frame::Differs { digest: ours }
+    };
+    write(conn, &first).await?;
+    let theirs = match read(conn).await {
+        Ok(Frame::Details { summary }) => summary,
+        Ok(_) => return Err(ExchangeError::Order),
+        Err(ExchangeError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Ok(()); // both had the same
+        }
+        Err(error) => return Err(error),
+    };
+    let summary = handle.summary().await?;
+    let stamps: BTreeMap<Uuid, Stamp> = theirs.stamps.into_iter().collect();
+    let (newer, wanted) = handle.compare(stamps).await?;
+    write(
+        conn,
+        &Frame::Answer {
+            summary,
+            newer,
+            wanted,
+        },
+    )
+    .await?;
+    let Frame::Records { records } = read(conn).await? else {
+        return Err(ExchangeError::Order);
+    };
+    handle
+        .merge(Brought {
+            rows: theirs.rows,
+            records,
+        })
+        .await
+}
+
+async fn write<T: Serialize>(conn: &mut Conn, frame: &T) -> Result<(), ExchangeError> {
+    let body = postcard::to_stdvec(frame)?;
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    if length > FRAME_MAX {
+        return Err(ExchangeError::TooLarge(length));
+    }
+    let mut bytes = Vec::with_capacity(5 + body.len());
+    bytes.push(VERSION);
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(&body);
+    conn.write_all(&bytes).await?;
+    Ok(conn.flush().await?)
+}
+
+async fn read<T: DeserializeOwned>(conn: &mut Conn) -> Result<T, ExchangeError> {
+    let version = conn.read_u8().await?;
+    if version != VERSION {
+        return Err(ExchangeError::Version(version));
+    }
+    let length = conn.read_u32_le().await?;
+    if length > FRAME_MAX {
+        return Err(ExchangeError::TooLarge(length));
+    }
+    // Grows with what arrives, not with what was promised.
+    let mut body = Vec::new();
+    conn.take(length.into()).read_to_end(&mut body).await?;
+    if body.len() as u64 != u64::from(length) {
+        return Err(ExchangeError::Io(io::ErrorKind::UnexpectedEof.into()));
+    }
+    Ok(postcard::from_bytes(&body)?)
+}
