@@ -122,6 +122,9 @@ impl Handle {
     }
 }
 
+/// Whoever asked may have stopped waiting; then nobody needs the answer.
+fn tell<T>(_: Result<(), T>) {}
+
 /// Everything that the loop owns.
 pub(super) struct Loop {
     env: Env,
@@ -260,14 +263,14 @@ impl Loop {
     async fn order(&mut self, order: Order) -> bool {
         let now = self.env.clock.now();
         match order {
-            Order::Digest(answer) => drop(answer.send(self.core.digest())),
-            Order::Summary(answer) => drop(answer.send(self.core.summary())),
-            Order::Compare(theirs, answer) => drop(answer.send(self.core.compare(&theirs))),
-            Order::Records(ids, answer) => drop(answer.send(self.core.records_of(&ids))),
+            Order::Digest(answer) => tell(answer.send(self.core.digest())),
+            Order::Summary(answer) => tell(answer.send(self.core.summary())),
+            Order::Compare(theirs, answer) => tell(answer.send(self.core.compare(&theirs))),
+            Order::Records(ids, answer) => tell(answer.send(self.core.records_of(&ids))),
             Order::Merge(brought, answer) => {
                 let out = self.core.merge(brought, now);
                 self.perform(out).await;
-                drop(answer.send(()));
+                tell(answer.send(()));
             }
             Order::Update(change, answer) => {
                 let result = self.core.update(change, now);
@@ -278,16 +281,16 @@ impl Loop {
                     }
                     Err(error) => Err(error),
                 };
-                drop(answer.send(result));
+                tell(answer.send(result));
             }
             Order::ForceLeave(name, prune, answer) => {
                 let (found, out) = self.core.force_leave(&name, prune, now);
                 self.perform(out).await;
-                drop(answer.send(found));
+                tell(answer.send(found));
             }
             Order::Leave(answer) => {
                 self.leave().await;
-                drop(answer.send(()));
+                tell(answer.send(()));
                 return true;
             }
         }
