@@ -7,7 +7,9 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::value::StrDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
 
@@ -142,6 +144,9 @@ impl<'de> Deserializer<'de> for Loose<'_> {
             Value::Null => visitor.visit_map(LooseMap::new(Map::new(), path)),
             Value::Object(entries) => Self::located(path, || {
                 visitor.visit_map(LooseMap::new(rename(entries, fields), path))
+            }),
+            Value::Array(_) => Self::located(path, || {
+                Err(serde::de::Error::invalid_type(Unexpected::Seq, &visitor))
             }),
             value => Loose { value, path }.deserialize_any(visitor),
         }

@@ -1,0 +1,241 @@
+//! Nodes and node pools.
+
+use std::time::Duration;
+
+use axum::http::Method;
+use axum::response::Response;
+
+use crate::http::context::{Ctx, body, unexpected_reply};
+use crate::http::dto::convert::{self, NodeExtras};
+use crate::http::dto::node::*;
+use crate::http::error::HttpError;
+use crate::http::page::{Key, Listing};
+use crate::http::respond::Meta;
+use crate::model::node::Drain;
+use crate::model::{Eligibility, NodeId, Timestamp};
+use crate::rpc::{Op, Read, Reply};
+
+use super::{has_prefix, no_object_as_json, uuid_of};
+
+/// The pools that every cluster has: name and description.
+const POOLS: [(&str, &str); 2] = [
+    ("all", "Node pool with all nodes in the cluster."),
+    ("default", "Default node pool."),
+];
+
+/// `/v1/nodes`
+pub(super) async fn list(ctx: &Ctx) -> Result<Response, HttpError> {
+    ctx.get()?;
+    nodes(ctx, |_| true).await
+}
+
+async fn nodes(
+    ctx: &Ctx,
+    wanted: impl Fn(&crate::model::Node) -> bool,
+) -> Result<Response, HttpError> {
+    let listing = Listing::of(&ctx.params)?;
+    let extras = NodeExtras {
+        resources: ctx.params.flag("resources", false)?,
+        os: ctx.params.flag("os", false)?,
+    };
+    let matches = has_prefix(ctx, "node")?;
+    let answer = ctx.read(Read::Nodes).await?;
+    let meta = Meta::of(&answer);
+    let nodes = body!(answer, Nodes);
+    let page = listing.page(
+        nodes
+            .iter()
+            .filter(|n| wanted(n) && matches(&n.id.to_string())),
+        |n| Key::id(n.id),
+        &[],
+        |n| no_object_as_json(&convert::node(n)),
+    )?;
+    let stubs: Vec<_> = page
+        .items
+        .iter()
+        .map(|n| convert::node_stub(n, extras))
+        .collect();
+    ctx.json(&stubs, meta.next(page.next_token))
+}
+
+/// `/v1/node/…`
+pub(super) async fn node(ctx: &Ctx, tail: &str) -> Result<Response, HttpError> {
+    if tail == "pools" {
+        return pools(ctx);
+    }
+    if let Some(rest) = tail.strip_prefix("pool/") {
+        return pool(ctx, rest).await;
+    }
+    if tail.is_empty() {
+        return Err(HttpError::failed("missing node ID"));
+    }
+    match tail.split_once('/') {
+        None => one(ctx, tail).await,
+        Some((id, "allocations")) => allocations(ctx, id).await,
+        Some((id, "drain")) => drain(ctx, id).await,
+        Some((id, "eligibility")) => eligibility(ctx, id).await,
+        Some((id, "evaluate")) => {
+            ctx.put()?;
+            let op = Op::NodeEvaluate(uuid_of(id, "node")?);
+            update(ctx, op, true).await
+        }
+        Some((id, "purge")) => {
+            ctx.put()?;
+            let op = Op::NodePurge(uuid_of(id, "node")?);
+            update(ctx, op, true).await
+        }
+        Some(_) => one(ctx, tail).await,
+    }
+}
+
+async fn one(ctx: &Ctx, id: &str) -> Result<Response, HttpError> {
+    ctx.get()?;
+    let id: NodeId = uuid_of(id, "node")?;
+    let answer = ctx.read(Read::Node(id)).await?;
+    let meta = Meta::of(&answer);
+    match body!(answer, Node) {
+        Some(node) => ctx.json(&convert::node(&node), meta),
+        None => Err(HttpError::missing("node not found", meta)),
+    }
+}
+
+/// Whole allocations, not the rows of a list.
+async fn allocations(ctx: &Ctx, id: &str) -> Result<Response, HttpError> {
+    ctx.get()?;
+    let id: NodeId = uuid_of(id, "node")?;
+    let answer = ctx.read(Read::NodeAllocs(id)).await?;
+    let meta = Meta::of(&answer);
+    let allocs: Vec<_> = body!(answer, Allocs)
+        .iter()
+        .map(|a| convert::alloc(a))
+        .collect();
+    ctx.json(&allocs, meta)
+}
+
+/// The node, which the body may name once more.
+fn named(path: &str, body: &str) -> Result<NodeId, HttpError> {
+    if !body.is_empty() && body != path {
+        return Err(HttpError::bad_request("Node ID does not match"));
+    }
+    uuid_of(path, "node")
+}
+
+async fn drain(ctx: &Ctx, id: &str) -> Result<Response, HttpError> {
+    ctx.put()?;
+    let request: NodeDrainRequest = ctx.decode()?;
+    let id = named(id, &request.node_id)?;
+    let now = Timestamp(ctx.app.env.clock.wall());
+    let drain = request.drain_spec.map(|spec| Drain {
+        ignore_system_jobs: spec.ignore_system_jobs,
+        deadline: match u64::try_from(spec.deadline) {
+            Ok(0) => Timestamp::UNSET,
+            Ok(nanos) => now.plus(Duration::from_nanos(nanos)),
+            Err(_) => now,
+        },
+        started_at: now,
+    });
+    let op = Op::NodeDrain {
+        id,
+        drain,
+        mark_eligible: request.mark_eligible,
+    };
+    update(ctx, op, true).await
+}
+
+async fn eligibility(ctx: &Ctx, id: &str) -> Result<Response, HttpError> {
+    ctx.put()?;
+    let request: NodeEligibilityRequest = ctx.decode()?;
+    let id = named(id, &request.node_id)?;
+    let eligibility = match request.eligibility.as_str() {
+        "eligible" => Eligibility::Eligible,
+        "ineligible" => Eligibility::Ineligible,
+        other => {
+            return Err(HttpError::failed(format!(
+                "invalid scheduling eligibility \"{other}\""
+            )));
+        }
+    };
+    update(ctx, Op::NodeEligibility { id, eligibility }, false).await
+}
+
+async fn update(ctx: &Ctx, op: Op, node_index: bool) -> Result<Response, HttpError> {
+    let reply = ctx.call(op).await.map_err(HttpError::missing_is_500)?;
+    let Reply::Node { index, evals } = reply else {
+        return Err(unexpected_reply(&reply));
+    };
+    let response = NodeUpdateResponse {
+        eval_create_index: if evals.is_empty() { 0 } else { index },
+        eval_ids: evals.iter().map(ToString::to_string).collect(),
+        index,
+        node_modify_index: if node_index { index } else { 0 },
+    };
+    ctx.json(&response, Meta::written(index))
+}
+
+fn shown_pool(name: &str, description: &str) -> NodePool {
+    NodePool {
+        create_index: 1,
+        description: description.to_string(),
+        modify_index: 1,
+        name: name.to_string(),
+        ..NodePool::default()
+    }
+}
+
+fn pools(ctx: &Ctx) -> Result<Response, HttpError> {
+    if ctx.is_put() {
+        return Err(HttpError::unavailable("a node pool of your own"));
+    }
+    ctx.get()?;
+    let prefix = ctx.params.text("prefix");
+    let pools: Vec<NodePool> = POOLS
+        .iter()
+        .filter(|(name, _)| name.starts_with(prefix))
+        .map(|(name, description)| shown_pool(name, description))
+        .collect();
+    ctx.json(&pools, built_in())
+}
+
+/// The facts of what exists from the first index on.
+pub(super) fn built_in() -> Meta {
+    Meta {
+        index: 1,
+        contact: Some((true, 0)),
+        next_token: String::new(),
+    }
+}
+
+async fn pool(ctx: &Ctx, tail: &str) -> Result<Response, HttpError> {
+    if ctx.is_put() || ctx.method == Method::DELETE {
+        return Err(HttpError::unavailable("a node pool of your own"));
+    }
+    ctx.get()?;
+    let (name, part) = match tail.split_once('/') {
+        Some((name, part)) => (name, Some(part)),
+        None => (tail, None),
+    };
+    let Some((name, description)) = POOLS.iter().find(|(n, _)| *n == name) else {
+        return Err(HttpError::missing("node pool not found", built_in()));
+    };
+    match part {
+        None => ctx.json(&shown_pool(name, description), built_in()),
+        Some("nodes") => nodes(ctx, |n| *name == "all" || n.node_pool == *name).await,
+        Some("jobs") => jobs_of(ctx, name).await,
+        Some(_) => Err(HttpError::no_such_path()),
+    }
+}
+
+async fn jobs_of(ctx: &Ctx, pool: &str) -> Result<Response, HttpError> {
+    let answer = ctx
+        .read(Read::Jobs {
+            namespace: ctx.namespaces(),
+        })
+        .await?;
+    let meta = Meta::of(&answer);
+    let jobs: Vec<_> = body!(answer, Jobs)
+        .iter()
+        .filter(|(job, _)| job.spec.node_pool == pool)
+        .map(|(job, summary)| convert::job_stub(job, summary, false))
+        .collect();
+    ctx.json(&jobs, meta)
+}
