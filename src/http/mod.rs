@@ -28,9 +28,6 @@ mod serve;
 
 pub use serve::serve;
 
-pub(crate) use context::Ctx;
-pub(crate) use error::HttpError;
-
 /// What requests are answered from.
 #[derive(Clone)]
 pub struct App {
@@ -41,4 +38,6 @@ pub struct App {
     /// The clients.
     pub nodes: Arc<dyn Nodes>,
     pub env: Env,
+    /// The web UI, unless it is switched off.
+    pub pages: Option<dto::page::Pages>,
 }

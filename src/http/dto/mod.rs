@@ -31,6 +31,7 @@ pub mod jobs;
 pub mod misc;
 pub mod node;
 pub mod operator;
+pub mod page;
 pub mod service;
 pub mod time;
 

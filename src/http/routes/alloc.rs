@@ -16,7 +16,7 @@ use crate::http::respond::Meta;
 use crate::model::{AllocId, Allocation};
 use crate::rpc::{Op, Read, Reply};
 
-use super::{client, has_prefix, id_of, no_object_as_json, uuid_of};
+use super::{as_value, client, has_prefix, id_of, uuid_of};
 
 /// `/v1/allocations`
 pub(super) async fn list(ctx: &Ctx) -> Result<Response, HttpError> {
@@ -56,10 +56,10 @@ pub(super) fn stubs(
 
 /// What a filter sees: the whole allocation and the list's own fields.
 fn shown(alloc: &Allocation) -> Value {
-    let mut whole = no_object_as_json(&convert::alloc(alloc));
+    let mut whole = as_value(&convert::alloc(alloc));
     if let (Value::Object(whole), Value::Object(stub)) = (
         &mut whole,
-        no_object_as_json(&convert::alloc_stub(alloc, false, false)),
+        as_value(&convert::alloc_stub(alloc, false, false)),
     ) {
         for (key, value) in stub {
             whole.entry(key).or_insert(value);

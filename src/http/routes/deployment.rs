@@ -11,7 +11,7 @@ use crate::http::respond::Meta;
 use crate::model::{AllocId, DeploymentId};
 use crate::rpc::{Op, Read, Reply};
 
-use super::{has_prefix, no_object_as_json, uuid_of};
+use super::{as_value, has_prefix, uuid_of};
 
 /// `/v1/deployments`
 pub(super) async fn list(ctx: &Ctx) -> Result<Response, HttpError> {
@@ -29,7 +29,7 @@ pub(super) async fn list(ctx: &Ctx) -> Result<Response, HttpError> {
         deployments.iter().filter(|d| matches(&d.id.to_string())),
         |d| Key::Created(d.create_index, d.id.to_string()),
         &[],
-        |d| no_object_as_json(&convert::deployment(d)),
+        |d| as_value(&convert::deployment(d)),
     )?;
     let shown: Vec<_> = page.items.iter().map(|d| convert::deployment(d)).collect();
     ctx.json(&shown, meta.next(page.next_token))

@@ -15,7 +15,7 @@ use crate::http::respond::Meta;
 use crate::model::{EvalId, Evaluation};
 use crate::rpc::Read;
 
-use super::{has_prefix, no_object_as_json, uuid_of};
+use super::{as_value, has_prefix, uuid_of};
 
 /// `/v1/evaluations` and below.
 pub(super) async fn list(ctx: &Ctx, tail: Option<&str>) -> Result<Response, HttpError> {
@@ -47,7 +47,7 @@ pub(super) async fn list(ctx: &Ctx, tail: Option<&str>) -> Result<Response, Http
         }),
         |e| Key::Created(e.create_index, e.id.to_string()),
         fields_of::<EvalJson>(),
-        |e| no_object_as_json(&convert::eval(e)),
+        |e| as_value(&convert::eval(e)),
     )?;
     match tail {
         None => {

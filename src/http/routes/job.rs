@@ -10,7 +10,7 @@ use crate::http::dto::jobs::JobVersionsResponse;
 use crate::http::error::HttpError;
 use crate::http::page::{Key, Listing};
 use crate::http::respond::Meta;
-use crate::model::{JobKey, diff};
+use crate::model::JobKey;
 use crate::rpc::Read;
 
 use super::{id_of, job_write, jobspec};
@@ -196,32 +196,11 @@ async fn versions(ctx: &Ctx, key: JobKey) -> Result<Response, HttpError> {
     if versions.is_empty() {
         return Err(HttpError::missing("job versions not found", meta));
     }
-    let compared = |job: &crate::model::Job, older: &crate::model::Job| {
-        convert::job_diff(&diff::job_diff(Some(&older.spec), Some(&job.spec)))
-    };
-    let against = match base {
-        Some(version) => Some(
-            versions
-                .iter()
-                .find(|j| i64::try_from(j.version) == Ok(version))
-                .ok_or_else(|| HttpError::failed(format!("no version {version} is kept")))?,
-        ),
-        None => None,
-    };
-    let diffs = match (diffs, against) {
-        (false, _) => Vec::new(),
-        (true, Some(base)) => versions
-            .iter()
-            .filter(|j| j.version != base.version)
-            .map(|j| compared(j, base))
-            .collect(),
-        (true, None) => versions
-            .windows(2)
-            .map(|pair| compared(&pair[0], &pair[1]))
-            .collect(),
-    };
+    if diffs || base.is_some() {
+        return Err(HttpError::unavailable("comparing a job's versions"));
+    }
     let response = JobVersionsResponse {
-        diffs,
+        diffs: Vec::new(),
         index: meta.index,
         known_leader,
         last_contact: i64::try_from(last_contact.as_nanos()).unwrap_or(i64::MAX),
@@ -232,9 +211,10 @@ async fn versions(ctx: &Ctx, key: JobKey) -> Result<Response, HttpError> {
 }
 
 async fn submission(ctx: &Ctx, key: JobKey) -> Result<Response, HttpError> {
-    let version: u64 = ctx.params.text("version").parse().map_err(|_| {
-        HttpError::bad_request("Unable to parse job submission version parameter")
-    })?;
+    let version: u64 =
+        ctx.params.text("version").parse().map_err(|_| {
+            HttpError::bad_request("Unable to parse job submission version parameter")
+        })?;
     let answer = ctx
         .read(Read::JobSubmission {
             key: key.clone(),

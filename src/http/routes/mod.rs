@@ -3,6 +3,24 @@
 //! A handler per noun; the part of the path after the noun is handed on as it came, because job
 //! ids may hold slashes, encoded or not.
 
+mod agent;
+mod alloc;
+mod client;
+mod deployment;
+mod eval;
+mod exec;
+mod fs;
+mod job;
+mod job_write;
+mod jobspec;
+mod metrics;
+mod node;
+mod operator;
+mod search;
+mod service;
+
+use std::str::FromStr;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
@@ -34,6 +52,9 @@ pub(crate) async fn dispatch(ctx: &Ctx) -> Result<Response, HttpError> {
     if path == "/" || path == "/ui" {
         return respond::redirect(&with_query(ctx, "/ui/"));
     }
+    if path.starts_with("/ui/") {
+        return page(ctx).await;
+    }
     let Some(rest) = path.strip_prefix("/v1/") else {
         return Err(HttpError::no_such_path());
     };
@@ -44,11 +65,89 @@ pub(crate) async fn dispatch(ctx: &Ctx) -> Result<Response, HttpError> {
         return Ok(preflight());
     }
     region(ctx)?;
-    let (_noun, _tail) = match rest.split_once('/') {
+    let (noun, tail) = match rest.split_once('/') {
         Some((noun, tail)) => (noun, Some(tail)),
         None => (rest, None),
     };
-    Err(HttpError::no_such_path())
+    route(ctx, noun, tail).await
+}
+
+/// Hands the request to its noun.
+async fn route(ctx: &Ctx, noun: &str, tail: Option<&str>) -> Result<Response, HttpError> {
+    match (noun, tail) {
+        ("jobs", tail) => job::jobs(ctx, tail).await,
+        ("job", Some("")) => Err(HttpError::not_found("job not found")),
+        ("job", Some(tail)) => job::job(ctx, tail).await,
+        ("validate", Some("job")) => jobspec::validate(ctx).await,
+        ("nodes", None) => node::list(ctx).await,
+        ("node", Some(tail)) => node::node(ctx, tail).await,
+        ("allocations", None) => alloc::list(ctx).await,
+        ("allocation", Some(tail)) => alloc::alloc(ctx, tail).await,
+        ("evaluations", tail) => eval::list(ctx, tail).await,
+        ("evaluation", Some(tail)) => eval::eval(ctx, tail).await,
+        ("deployments", None) => deployment::list(ctx).await,
+        ("deployment", Some(tail)) => deployment::deployment(ctx, tail).await,
+        ("services", None) => service::list(ctx).await,
+        ("service", Some(tail)) => service::service(ctx, tail).await,
+        ("search", tail) => search::search(ctx, tail).await,
+        ("client", Some(tail)) => client::client(ctx, tail).await,
+        ("agent", Some(tail)) => agent::agent(ctx, tail).await,
+        ("status", Some(tail)) => operator::status(ctx, tail),
+        ("regions", None) => operator::regions(ctx),
+        ("system", Some(tail)) => operator::system(ctx, tail).await,
+        ("operator", Some(tail)) => operator::operator(ctx, tail).await,
+        ("namespaces", None) => operator::namespaces(ctx),
+        ("namespace", tail) => operator::namespace(ctx, tail.unwrap_or_default()),
+        ("metrics", None) => metrics::metrics(ctx),
+        _ => Err(absent(noun, &ctx.path)),
+    }
+}
+
+/// Parts of Nomad's API that are not here, each with the reason; everything else is unknown.
+fn absent(noun: &str, path: &str) -> HttpError {
+    match noun {
+        "acl" => HttpError::bad_request("ACL support disabled"),
+        "quota" | "quotas" | "quota-usages" | "sentinel" | "recommendation" | "recommendations" => {
+            enterprise()
+        }
+        "event" | "vars" | "var" | "volume" | "volumes" | "plugin" | "plugins" | "scaling" => {
+            HttpError::unavailable(path)
+        }
+        _ => HttpError::no_such_path(),
+    }
+}
+
+/// What only Nomad Enterprise has.
+fn enterprise() -> HttpError {
+    HttpError::new(
+        StatusCode::NOT_IMPLEMENTED,
+        "Nomad Enterprise only endpoint",
+    )
+}
+
+/// A page of the web UI: it loads nothing from elsewhere and no other page may frame it.
+async fn page(ctx: &Ctx) -> Result<Response, HttpError> {
+    ctx.allow(&[Method::GET, Method::HEAD])?;
+    let Some(pages) = &ctx.app.pages else {
+        return Err(HttpError::no_such_path());
+    };
+    let page = pages(decode(&ctx.path, false), ctx.raw_query.clone()).await;
+    let mut response = respond::content(page.kind, Body::from(page.body));
+    *response.status_mut() = StatusCode::from_u16(page.status)
+        .map_err(|_| HttpError::failed("the page has no valid status"))?;
+    for (name, value) in [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+    ] {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    Ok(response)
 }
 
 /// Whether pages of other origins may read this path.
@@ -104,4 +203,35 @@ fn clean(path: &str) -> String {
 /// The id at the end of a path, decoded.
 pub(crate) fn id_of(tail: &str) -> String {
     decode(tail, false)
+}
+
+/// An id that must be whole; `noun` is how lookups of its kind are called.
+pub(crate) fn uuid_of<T: FromStr>(text: &str, noun: &str) -> Result<T, HttpError> {
+    if text.is_empty() {
+        return Err(HttpError::failed(format!("missing {noun} ID")));
+    }
+    id_of(text).parse().map_err(|_| {
+        HttpError::failed(format!(
+            "{noun} lookup failed: index error: UUID must be 36 characters"
+        ))
+    })
+}
+
+/// The test that the parameter `prefix` asks for. Prefixes of any length are fine; what is no
+/// part of a UUID is refused, as clients expect.
+pub(crate) fn has_prefix(ctx: &Ctx, noun: &str) -> Result<impl Fn(&str) -> bool, HttpError> {
+    let prefix = ctx.params.text("prefix").to_ascii_lowercase();
+    if let Some(wrong) = prefix.chars().find(|c| !c.is_ascii_hexdigit() && *c != '-') {
+        return Err(HttpError::failed(format!(
+            "{noun} lookup failed: index error: Invalid UUID: encoding/hex: invalid byte: \
+             U+{:04X} '{wrong}'",
+            u32::from(wrong)
+        )));
+    }
+    Ok(move |id: &str| id.starts_with(&prefix))
+}
+
+/// An object's JSON for filters; what cannot be written matches nothing.
+pub(crate) fn as_value<T: serde::Serialize>(object: &T) -> serde_json::Value {
+    serde_json::to_value(object).unwrap_or_default()
 }

@@ -15,7 +15,7 @@ use crate::model::node::Drain;
 use crate::model::{Eligibility, NodeId, Timestamp};
 use crate::rpc::{Op, Read, Reply};
 
-use super::{has_prefix, no_object_as_json, uuid_of};
+use super::{as_value, has_prefix, uuid_of};
 
 /// The pools that every cluster has: name and description.
 const POOLS: [(&str, &str); 2] = [
@@ -48,7 +48,7 @@ async fn nodes(
             .filter(|n| wanted(n) && matches(&n.id.to_string())),
         |n| Key::id(n.id),
         &[],
-        |n| no_object_as_json(&convert::node(n)),
+        |n| as_value(&convert::node(n)),
     )?;
     let stubs: Vec<_> = page
         .items

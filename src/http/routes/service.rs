@@ -14,7 +14,7 @@ use crate::http::page::{Key, Listing};
 use crate::http::respond::{self, Meta};
 use crate::rpc::{Op, Read, Reply};
 
-use super::{id_of, no_object_as_json};
+use super::{as_value, id_of};
 
 /// `/v1/services`
 pub(super) async fn list(ctx: &Ctx) -> Result<Response, HttpError> {
@@ -71,7 +71,7 @@ pub(super) async fn service(ctx: &Ctx, tail: &str) -> Result<Response, HttpError
         &services,
         |s| Key::Name(s.namespace.to_string(), s.id.clone()),
         &[],
-        |s| no_object_as_json(&convert::service(s)),
+        |s| as_value(&convert::service(s)),
     )?;
     let mut shown: Vec<ServiceRegistration> =
         page.items.iter().map(|s| convert::service(s)).collect();

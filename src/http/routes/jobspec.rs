@@ -1,0 +1,73 @@
+//! Job files and drafts: reading them, filling in defaults, judging them.
+
+use axum::response::Response;
+
+use crate::http::context::Ctx;
+use crate::http::dto::convert;
+use crate::http::dto::jobs::{JobValidateRequest, JobValidateResponse, JobsParseRequest};
+use crate::http::error::HttpError;
+use crate::jobspec::{self, Diagnostic, Sealed, Source, Variables};
+use crate::model::draft::JobDraft;
+use crate::model::job::JobSpec;
+
+/// What job files that come over the API are called in messages.
+const SOURCE_NAME: &str = "input.hcl";
+const VARIABLES_NAME: &str = "input.vars";
+
+/// `PUT /v1/jobs/parse`
+pub(super) async fn parse(ctx: &Ctx) -> Result<Response, HttpError> {
+    ctx.put()?;
+    let request: JobsParseRequest = ctx.decode()?;
+    if request.job_hcl.is_empty() {
+        return Err(HttpError::bad_request("Job spec is empty"));
+    }
+    let mut variables = Variables::default();
+    let mut mistakes = Vec::new();
+    if !request.variables.is_empty() {
+        mistakes = variables.file(&Source::new(VARIABLES_NAME, request.variables), &Sealed);
+    }
+    let source = Source::new(SOURCE_NAME, request.job_hcl);
+    let (draft, found) = jobspec::parse(&source, &variables, &Sealed);
+    mistakes.extend(found);
+    let errors: Vec<String> = mistakes
+        .iter()
+        .filter(|d| d.is_error())
+        .map(Diagnostic::to_string)
+        .collect();
+    let draft = match draft {
+        Some(draft) if errors.is_empty() => draft,
+        _ => {
+            return Err(HttpError::bad_request(format!(
+                "Failed to parse job: {}",
+                errors.join("\n")
+            )));
+        }
+    };
+    if request.canonicalize {
+        return Err(HttpError::unavailable("filling in a draft's defaults"));
+    }
+    ctx.plain_json(&draft)
+}
+
+/// The job that a draft means, with what is worth a warning.
+pub(super) fn canonical(_ctx: &Ctx, _draft: JobDraft) -> Result<(JobSpec, Vec<String>), HttpError> {
+    Err(HttpError::unavailable("registering a job"))
+}
+
+/// `PUT /v1/validate/job`
+pub(super) async fn validate(ctx: &Ctx) -> Result<Response, HttpError> {
+    ctx.put()?;
+    let request: JobValidateRequest = ctx.decode()?;
+    let draft = request
+        .job
+        .ok_or_else(|| HttpError::bad_request("Job must be specified"))?;
+    let mut response = JobValidateResponse {
+        driver_config_validated: true,
+        ..JobValidateResponse::default()
+    };
+    match canonical(ctx, draft) {
+        Ok((_, warnings)) => response.warnings = convert::warnings(&warnings),
+        Err(error) => response.error = error.text,
+    }
+    ctx.plain_json(&response)
+}
