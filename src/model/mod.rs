@@ -6,6 +6,7 @@
 //! fields are appended, never reordered.
 
 pub mod alloc;
+pub mod canonical;
 pub mod constraint;
 pub mod deployment;
 pub mod diff;
@@ -26,6 +27,7 @@ pub mod time;
 pub mod value;
 pub mod verify;
 pub mod view;
+pub mod violation;
 
 pub use alloc::{
     AllocClientStatus, AllocDesiredStatus, AllocUpdate, Allocation, DeploymentHealth,
