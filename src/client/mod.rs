@@ -4,6 +4,7 @@ pub mod driver;
 mod health;
 mod lifecycle;
 mod machine;
+pub mod logs;
 mod restart;
 mod services;
 mod taskenv;
