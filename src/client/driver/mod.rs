@@ -11,6 +11,8 @@
 
 mod error;
 mod handle;
+pub mod mock;
+pub mod signal;
 mod spec;
 
 use std::collections::BTreeMap;
@@ -146,9 +148,68 @@ impl ExitResult {
     }
 }
 
+/// Paths for tasks that see the host's file system.
+fn host_paths(dirs: &TaskDirs) -> TaskPaths {
+    TaskPaths {
+        alloc: dirs.alloc.display().to_string(),
+        local: dirs.local.display().to_string(),
+        secrets: dirs.secrets.display().to_string(),
+    }
+}
+
+/// A handle came to the wrong driver.
+fn foreign(handle: &TaskHandle, driver: &'static str) -> DriverError {
+    DriverError::Invalid(format!(
+        "task {:?} was started by driver {}, not {driver}",
+        handle.task,
+        handle.driver()
+    ))
+}
+
 /// A command to run beside a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecRequest {
     pub command: Vec<String>,
     pub tty: bool,
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! What the drivers' tests share.
+
+    use super::*;
+    use crate::model::driver_config::DriverConfig;
+    use crate::model::job::LogConfig;
+
+    /// A task `web` in an allocation of its own below `root`.
+    pub(crate) fn spec(root: impl Into<std::path::PathBuf>, config: DriverConfig) -> TaskSpec {
+        TaskSpec {
+            alloc: crate::model::AllocId(uuid::Uuid::from_u128(rand::random())),
+            alloc_name: "example.cache[0]".to_string(),
+            namespace: "default".to_string(),
+            job_id: "example".to_string(),
+            job_name: "example".to_string(),
+            parent_job_id: String::new(),
+            group: "cache".to_string(),
+            task: "web".to_string(),
+            config,
+            env: BTreeMap::new(),
+            resources: TaskResources {
+                cpu_mhz: 100,
+                memory_mb: 64,
+                memory_max_mb: 0,
+            },
+            ports: Vec::new(),
+            dns: None,
+            no_network: false,
+            dirs: TaskDirs::under(root, "web"),
+            user: String::new(),
+            kill_signal: String::new(),
+            logs: LogConfig {
+                max_files: 10,
+                max_file_size_mb: 10,
+                disabled: false,
+            },
+        }
+    }
 }
