@@ -3,8 +3,8 @@
 pub mod driver;
 mod health;
 mod lifecycle;
-mod machine;
 pub mod logs;
+mod machine;
 mod restart;
 mod services;
 mod taskenv;

@@ -78,7 +78,9 @@ impl MockDriver {
 
     async fn begin(&self, spec: TaskSpec) -> Result<TaskHandle, StartError> {
         let DriverConfig::Mock(config) = &spec.config else {
-            return Err(StartError::fatal("these are not the options of a mock task"));
+            return Err(StartError::fatal(
+                "these are not the options of a mock task",
+            ));
         };
         if !config.start_block_for.is_zero() {
             self.clock.sleep(config.start_block_for).await;
@@ -426,7 +428,11 @@ mod tests {
     async fn it_runs_its_time_and_ends_as_told() {
         let f = fixture();
         let begin = f.clock.now();
-        let handle = start(&f, &[("run_for", text("3s")), ("exit_code", ConfigValue::Int(4))]).await;
+        let handle = start(
+            &f,
+            &[("run_for", text("3s")), ("exit_code", ConfigValue::Int(4))],
+        )
+        .await;
         let exit = f.driver.wait(&handle).await;
         assert_eq!(exit.exit_code, 4);
         assert_eq!((f.clock.now() - begin).as_secs(), 3);

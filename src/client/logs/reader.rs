@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::{Output, file_index, file_name};
 use crate::env::alloc_fs::{FsError, Inside};
 use crate::env::{AllocFs, Clock};
-use crate::rpc::node::{From, FrameStream, NodeError, StreamFrame};
+use crate::rpc::node::{FrameStream, From, NodeError, StreamFrame};
 
 /// The most data in one frame.
 const FRAME_BYTES_MAX: usize = 64 << 10;
@@ -244,10 +244,7 @@ impl Walk {
             file: self.path.clone(),
             event: event.to_string(),
         };
-        self.sender
-            .send(Ok(frame))
-            .await
-            .map_err(|_| Stop::Unheard)
+        self.sender.send(Ok(frame)).await.map_err(|_| Stop::Unheard)
     }
 
     async fn pause(&self) -> Result<(), Stop> {

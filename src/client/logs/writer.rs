@@ -271,9 +271,7 @@ mod tests {
         let target = target(dir.path(), 9, 100);
         let (mut writer, _) = open(&target);
         writer.write(b"one\n").unwrap();
-        writer
-            .commit("c1", Position { time: 1, count: 1 })
-            .unwrap();
+        writer.commit("c1", Position { time: 1, count: 1 }).unwrap();
         writer.write(b"more\n").unwrap();
         drop(writer);
         let (mut writer, found) = LogWriter::open(&target, Output::Stdout, "c2").unwrap();
@@ -288,9 +286,7 @@ mod tests {
         let target = target(dir.path(), 9, 100);
         let (mut writer, _) = open(&target);
         writer.write(b"one\ntwo\n").unwrap();
-        writer
-            .commit("c1", Position { time: 1, count: 1 })
-            .unwrap();
+        writer.commit("c1", Position { time: 1, count: 1 }).unwrap();
         drop(writer);
         fs::write(dir.path().join("web.stdout.0"), "one\n").unwrap();
         let (_, found) = open(&target);
