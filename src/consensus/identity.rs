@@ -1,7 +1,11 @@
 //! Who this server is: its id and its cluster's, in a file of the Raft directory and nowhere
 //! else. A directory that was wiped has lost both, so a wiped server is a new server.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -24,6 +28,8 @@ pub(super) struct Identity {
     pub(super) server: ServerId,
     /// Nil until a cluster was made or joined.
     pub(super) cluster: Uuid,
+    /// Whether this server made the cluster, rather than joining it.
+    pub(super) founder: bool,
     /// How often the cluster was recovered by hand from a lost quorum.
     pub(super) generation: u64,
 }
@@ -32,6 +38,7 @@ pub(super) struct Identity {
 struct WireIdentity {
     server: [u8; 16],
     cluster: [u8; 16],
+    founder: bool,
     generation: u64,
 }
 
@@ -68,6 +75,7 @@ impl Identity {
                 let fresh = Self {
                     server,
                     cluster: Uuid::nil(),
+                    founder: false,
                     generation: 0,
                 };
                 fresh.save(env, dir).await?;
@@ -90,6 +98,7 @@ impl Identity {
         let wire = WireIdentity {
             server: self.server.0.into_bytes(),
             cluster: self.cluster.into_bytes(),
+            founder: self.founder,
             generation: self.generation,
         };
         let content = wire::encode(&wire).expect("three plain fields always encode");
@@ -111,8 +120,43 @@ impl Identity {
         Ok(Self {
             server: ServerId(Uuid::from_bytes(wire.server)),
             cluster: Uuid::from_bytes(wire.cluster),
+            founder: wire.founder,
             generation: wire.generation,
         })
+    }
+}
+
+/// The identity, which changes once: when a new server joins its cluster.
+#[derive(Clone)]
+pub(super) struct SharedIdentity {
+    now: Arc<Mutex<Identity>>,
+    env: Env,
+    dir: PathBuf,
+}
+
+impl SharedIdentity {
+    pub(super) fn new(identity: Identity, env: Env, dir: PathBuf) -> Self {
+        Self {
+            now: Arc::new(Mutex::new(identity)),
+            env,
+            dir,
+        }
+    }
+
+    pub(super) fn get(&self) -> Identity {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Becomes a server of `cluster`, durably.
+    pub(super) async fn join(&self, cluster: Uuid, generation: u64) -> Result<(), IdentityError> {
+        let joined = Identity {
+            cluster,
+            generation,
+            ..self.get()
+        };
+        joined.save(&self.env, &self.dir).await?;
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = joined;
+        Ok(())
     }
 }
 

@@ -107,3 +107,4 @@ pub(super) type Payload = openraft::alias::PayloadOf<TypeConfig>;
 pub(super) type Membership = openraft::Membership<ServerId, Peer>;
 pub(super) type StoredMembership = openraft::alias::StoredMembershipOf<TypeConfig>;
 pub(super) type SnapshotMeta = openraft::alias::SnapshotMetaOf<TypeConfig>;
+pub(super) type Raft = openraft::Raft<TypeConfig, super::machine::Machine>;

@@ -25,7 +25,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub(super) use store::LogStore;
+pub(super) use store::{LogStore, LogWriter};
 
 /// Sizes; tests and `-dev` make them small.
 #[derive(Clone, Debug)]

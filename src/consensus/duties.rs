@@ -1,0 +1,128 @@
+//! What runs beside openraft: one task follows its metrics and publishes leadership, one
+//! triggers snapshots. Both end with the group of [`Inner`].
+
+use std::{sync::Arc, time::Duration};
+
+use openraft::{ServerState, async_runtime::WatchReceiver};
+use tokio_util::sync::CancellationToken;
+
+use super::{Inner, SnapshotRule, error::Leader, types::TypeConfig};
+use crate::env::Env;
+
+/// How often the snapshot rule is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Who leads, as far as this server knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leadership {
+    pub term: u64,
+    pub leader: Option<Leader>,
+    /// This server leads. Before it acts as leader, a barrier of its term must be committed.
+    pub is_me: bool,
+}
+
+pub(super) fn start(inner: &Arc<Inner>, rule: SnapshotRule) {
+    // A group that was just made takes tasks.
+    let token = inner.duties.token().clone();
+    inner
+        .duties
+        .spawn("raft-leadership", follow(inner.clone(), token.clone()));
+    inner
+        .duties
+        .spawn("raft-snapshots", snapshots(inner.clone(), rule, token));
+}
+
+/// Publishes every change of term and leader.
+async fn follow(inner: Arc<Inner>, token: CancellationToken) {
+    let mut metrics = inner.raft.metrics();
+    loop {
+        let now = leadership(&inner, &metrics.borrow_watched());
+        let changed = inner.leadership.send_if_modified(|current| {
+            let differs = *current != now;
+            if differs {
+                *current = now.clone();
+            }
+            differs
+        });
+        if changed {
+            let leader = now
+                .leader
+                .map_or("nobody".to_owned(), |leader| leader.id.to_string());
+            tracing::info!(target: "raft", term = now.term, leader, "leadership");
+        }
+        tokio::select! {
+            biased;
+            () = token.cancelled() => break,
+            changed = metrics.changed() => if changed.is_err() { break },
+        }
+    }
+    inner.leadership.send_modify(|current| {
+        current.leader = None;
+        current.is_me = false;
+    });
+}
+
+pub(super) fn leadership(inner: &Inner, metrics: &openraft::RaftMetrics<TypeConfig>) -> Leadership {
+    let me = inner.identity.get().server;
+    let stopped = metrics.running_state.is_err();
+    let is_me = metrics.state == ServerState::Leader && !stopped;
+    let leader = metrics
+        .current_leader
+        .filter(|id| !stopped && (*id != me || is_me));
+    let leader = leader.map(|id| Leader {
+        id,
+        rpc: inner.rpc_of(id, metrics),
+    });
+    Leadership {
+        term: metrics.current_term,
+        leader,
+        is_me,
+    }
+}
+
+/// Triggers a snapshot when enough has come since the last one.
+async fn snapshots(inner: Arc<Inner>, rule: SnapshotRule, token: CancellationToken) {
+    let rule = spread(rule, &inner.env);
+    let mut since = inner.env.clock.now();
+    let mut bytes_then = inner.log.written_bytes();
+    let mut asked_at = 0;
+    loop {
+        tokio::select! {
+            biased;
+            () = token.cancelled() => return,
+            () = inner.env.clock.sleep(LOOK_EVERY) => {}
+        }
+        let progress = *inner.progress.borrow();
+        let entries = progress
+            .applied
+            .saturating_sub(progress.snapshot.max(asked_at));
+        let bytes = inner.log.written_bytes() - bytes_then;
+        let long = inner.env.clock.now() - since >= rule.after;
+        let due = entries >= rule.entries
+            || (bytes >= rule.log_bytes && entries > 0)
+            || (long && entries >= rule.entries_after);
+        if !due {
+            continue;
+        }
+        if let Err(error) = inner.raft.trigger().snapshot().await {
+            tracing::warn!(target: "raft", %error, "could not ask for a snapshot");
+            return;
+        }
+        asked_at = progress.applied;
+        since = inner.env.clock.now();
+        bytes_then = inner.log.written_bytes();
+    }
+}
+
+/// Up to a quarter more or less, so that servers do not all write at the same index.
+fn spread(rule: SnapshotRule, env: &Env) -> SnapshotRule {
+    let spread = |n: u64| {
+        let quarter = n / 4;
+        n - quarter + env.entropy.range(0..quarter * 2 + 1)
+    };
+    SnapshotRule {
+        entries: spread(rule.entries),
+        log_bytes: spread(rule.log_bytes),
+        ..rule
+    }
+}
