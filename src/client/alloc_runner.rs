@@ -350,7 +350,14 @@ impl AllocRunner {
         }
     }
 
+    /// Gives orders until none changes what is known here.
     fn order_tasks(&mut self) {
+        while self.order_tasks_once() {}
+    }
+
+    /// Returns whether a task was skipped, after which others may be due.
+    fn order_tasks_once(&mut self) -> bool {
+        let mut skipped = false;
         let states = states_of(&self.record);
         let situation = Situation {
             group: self.group(),
@@ -375,9 +382,11 @@ impl AllocRunner {
                     record.saved.state.phase = TaskPhase::Dead;
                     record.saved.state.finished_at = self.now();
                     self.record.tasks.insert(task, record);
+                    skipped = true;
                 }
             }
         }
+        skipped
     }
 
     fn kill_event(&self, reason: &Reason) -> Option<TaskEvent> {
@@ -406,7 +415,7 @@ impl AllocRunner {
         let kind = self.record.alloc.job.spec.kind;
         let mut machine = Machine::new(task.restart, kind, timeout);
         let known = self.record.tasks.get(name).cloned().unwrap_or_default();
-        machine.restore(known.saved);
+        machine.restore(known.saved, known.handle.is_some());
         let runner = TaskRunner {
             env: self.shared.env.clone(),
             fs: self.shared.fs.clone(),

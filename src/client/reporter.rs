@@ -79,7 +79,7 @@ impl Reporter {
                         tokio::select! {
                             biased;
                             () = token.cancelled() => return,
-                            () = env.clock.sleep(env.entropy.jitter(pause)) => {}
+                            () = env.clock.sleep(pause / 2 + env.entropy.jitter(pause / 2)) => {}
                         }
                         pause = (pause * 2).min(PAUSE.1);
                     }

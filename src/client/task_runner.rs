@@ -26,7 +26,7 @@ use crate::model::resources::NetworkMode;
 use crate::model::{Allocation, Node, TaskEvent, Timestamp};
 
 use super::driver::{
-    Driver, DriverEvent, EventSink, TaskDirs, TaskHandle, TaskPort, TaskResources, TaskSpec,
+    Driver, DriverError, DriverEvent, EventSink, TaskDirs, TaskHandle, TaskPort, TaskResources, TaskSpec,
 };
 use super::journal::TaskRecord;
 use super::machine::{Effect, Exit, Input, Machine};
@@ -73,6 +73,9 @@ struct Done {
     /// The handle from now on.
     handle: Option<TaskHandle>,
 }
+
+/// How long to wait before asking again for a task that an engine cannot tell of.
+const RECOVER_PAUSE: Duration = Duration::from_secs(1);
 
 type Operation = BoxFuture<'static, Done>;
 
@@ -181,12 +184,24 @@ impl TaskRunner {
 
     fn recover(&self, handle: TaskHandle) -> Operation {
         let Some(driver) = self.driver.clone() else { return self.no_driver() };
+        let clock = self.env.clock.clone();
         Box::pin(async move {
-            match driver.recover(&handle).await {
-                Ok(()) => Done { input: Input::Reattached, handle: Some(handle) },
-                Err(error) => {
-                    let message = error.to_string();
-                    Done { input: Input::NotFound { message }, handle: None }
+            loop {
+                match driver.recover(&handle).await {
+                    Ok(()) => return Done { input: Input::Reattached, handle: Some(handle) },
+                    Err(DriverError::Failed(reason)) => {
+                        // The engine may be away: whether the process lives is not known, and a
+                        // second one must not be started beside it.
+                        tracing::warn!(
+                            target: "client.task_runner", task = %handle.task, %reason,
+                            "cannot look for the task yet"
+                        );
+                        clock.sleep(RECOVER_PAUSE).await;
+                    }
+                    Err(gone) => {
+                        let message = gone.to_string();
+                        return Done { input: Input::NotFound { message }, handle: None };
+                    }
                 }
             }
         })
