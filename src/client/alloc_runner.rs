@@ -62,9 +62,17 @@ pub enum Order {
     /// End it whatever the servers say: it is forgotten, or the agent removes what it started.
     Stop,
     /// `task` `None`: all that run; with `all` those that ended too.
-    Restart { task: Option<String>, all: bool, answer: Answer },
+    Restart {
+        task: Option<String>,
+        all: bool,
+        answer: Answer,
+    },
     /// `task` `None`: all that run.
-    Signal { task: Option<String>, signal: String, answer: Answer },
+    Signal {
+        task: Option<String>,
+        signal: String,
+        answer: Answer,
+    },
 }
 
 /// Where a request is answered.
@@ -122,7 +130,11 @@ struct CheckLoops {
 
 impl AllocRunner {
     /// A runner for a new allocation, or for one found in the journal.
-    pub fn new(shared: Shared, record: Record, token: CancellationToken) -> (Self, watch::Receiver<View>) {
+    pub fn new(
+        shared: Shared,
+        record: Record,
+        token: CancellationToken,
+    ) -> (Self, watch::Receiver<View>) {
         let (view, seen) = watch::channel(View {
             alloc: record.alloc.clone(),
             states: states_of(&record),
@@ -185,7 +197,10 @@ impl AllocRunner {
     }
 
     fn group(&self) -> &TaskGroup {
-        self.record.alloc.task_group().expect("an allocation without its group is never started")
+        self.record
+            .alloc
+            .task_group()
+            .expect("an allocation without its group is never started")
     }
 
     /// Takes up the tasks that were begun before the agent's restart.
@@ -230,7 +245,11 @@ impl AllocRunner {
                 // The one who asked may have gone away; what was asked is done all the same.
                 answer.send(result).unwrap_or_default();
             }
-            Order::Signal { task, signal, answer } => self.signal(task, signal, answer),
+            Order::Signal {
+                task,
+                signal,
+                answer,
+            } => self.signal(task, signal, answer),
         }
     }
 
@@ -246,7 +265,9 @@ impl AllocRunner {
             return Err("Task not running".to_string());
         }
         for name in running {
-            let input = Input::Restart { reason: reason.to_string() };
+            let input = Input::Restart {
+                reason: reason.to_string(),
+            };
             self.send(&name, TaskCommand::Input(input));
         }
         Ok(())
@@ -254,7 +275,10 @@ impl AllocRunner {
 
     fn signal(&mut self, task: Option<String>, signal: String, answer: Answer) {
         let targets = match self.named(task.as_deref()) {
-            Ok(names) => names.into_iter().filter(|n| self.is_running(n)).collect::<Vec<_>>(),
+            Ok(names) => names
+                .into_iter()
+                .filter(|n| self.is_running(n))
+                .collect::<Vec<_>>(),
             Err(reason) => return answer.send(Err(reason)).unwrap_or_default(),
         };
         let mut waiting = Vec::new();
@@ -262,16 +286,27 @@ impl AllocRunner {
             let (reply, answered) = oneshot::channel();
             let reason = "User requested signal".to_string();
             let signal = signal.clone();
-            self.send(name, TaskCommand::Signal { signal, reason, answer: reply });
+            self.send(
+                name,
+                TaskCommand::Signal {
+                    signal,
+                    reason,
+                    answer: reply,
+                },
+            );
             waiting.push(answered);
         }
         if waiting.is_empty() {
-            return answer.send(Err("Task not running".to_string())).unwrap_or_default();
+            return answer
+                .send(Err("Task not running".to_string()))
+                .unwrap_or_default();
         }
         self.tasks.spawn("signal-answers", async move {
             let mut result = Ok(());
             for answered in waiting {
-                let one = answered.await.unwrap_or_else(|_| Err("Task not running".to_string()));
+                let one = answered
+                    .await
+                    .unwrap_or_else(|_| Err("Task not running".to_string()));
                 result = result.and(one);
             }
             answer.send(result).unwrap_or_default();
@@ -305,9 +340,13 @@ impl AllocRunner {
 
     /// Ends a batch allocation that has run for as long as it may.
     fn time_out(&mut self) {
-        let Some(limit) = self.group().max_run_duration else { return };
+        let Some(limit) = self.group().max_run_duration else {
+            return;
+        };
         let first = self.record.tasks.values().map(|t| t.saved.state.started_at);
-        let Some(start) = first.filter(|s| s.is_set()).min() else { return };
+        let Some(start) = first.filter(|s| s.is_set()).min() else {
+            return;
+        };
         let end = start.plus(limit);
         if self.now() >= end {
             self.record.stopping = true;
@@ -331,9 +370,20 @@ impl AllocRunner {
         }
         let running = |t: &&crate::model::Task| self.is_running(&t.name);
         let skip = self.record.alloc.transition.no_shutdown_delay == Some(true);
-        let tasks = self.group().tasks.iter().filter(running).map(|t| t.shutdown_delay);
-        let delay = tasks.max().map_or(Duration::ZERO, |t| t.max(self.group().shutdown_delay));
-        let at = if skip { self.now() } else { self.now().plus(delay) };
+        let tasks = self
+            .group()
+            .tasks
+            .iter()
+            .filter(running)
+            .map(|t| t.shutdown_delay);
+        let delay = tasks
+            .max()
+            .map_or(Duration::ZERO, |t| t.max(self.group().shutdown_delay));
+        let at = if skip {
+            self.now()
+        } else {
+            self.now().plus(delay)
+        };
         if at > self.now() {
             let text = format!("Waiting for shutdown_delay of {delay:?} before killing the task");
             self.note_all("Waiting for shutdown delay", &text);
@@ -369,7 +419,9 @@ impl AllocRunner {
             match order {
                 TaskOrder::Begin(task) => {
                     if !self.commands.contains_key(&task) && self.spawn_task(&task) {
-                        self.record.tasks.insert(task.clone(), TaskRecord::default());
+                        self.record
+                            .tasks
+                            .insert(task.clone(), TaskRecord::default());
                         self.send(&task, TaskCommand::Input(Input::Begin));
                     }
                 }
@@ -398,18 +450,24 @@ impl AllocRunner {
                 let event = TaskEvent::new("Sibling Task Failed", now, text);
                 Some(event.with("failed_sibling", name))
             }
-            Reason::LeaderDead => {
-                Some(TaskEvent::new("Leader Task Dead", now, "Leader Task in Group dead"))
-            }
-            Reason::MainDead => {
-                Some(TaskEvent::new("Main Tasks Dead", now, "Main tasks in the group died"))
-            }
+            Reason::LeaderDead => Some(TaskEvent::new(
+                "Leader Task Dead",
+                now,
+                "Leader Task in Group dead",
+            )),
+            Reason::MainDead => Some(TaskEvent::new(
+                "Main Tasks Dead",
+                now,
+                "Main tasks in the group died",
+            )),
         }
     }
 
     /// Starts a task's runner; `false` if the client is shutting down.
     fn spawn_task(&mut self, name: &str) -> bool {
-        let Some(task) = self.group().task(name).cloned() else { return false };
+        let Some(task) = self.group().task(name).cloned() else {
+            return false;
+        };
         let (sender, commands) = mpsc::channel(INBOX);
         let timeout = task.kill_timeout.min(self.shared.max_kill_timeout);
         let kind = self.record.alloc.job.spec.kind;
@@ -431,19 +489,26 @@ impl AllocRunner {
             reports: self.reports.0.clone(),
         };
         let title = format!("task {name} of {}", self.record.alloc.id.short());
-        let started = self.tasks.spawn(title, runner.run(self.tasks.token().clone()));
+        let started = self
+            .tasks
+            .spawn(title, runner.run(self.tasks.token().clone()));
         self.commands.insert(name.to_string(), sender);
         started
     }
 
     fn dirs(&self, task: &str) -> TaskDirs {
-        TaskDirs::under(self.shared.alloc_dir.join(self.record.alloc.id.to_string()), task)
+        TaskDirs::under(
+            self.shared.alloc_dir.join(self.record.alloc.id.to_string()),
+            task,
+        )
     }
 
     /// Hands a command to a task. A task that is gone needs none; one whose inbox is full gets
     /// it again, because whatever lasts is ordered by level.
     fn send(&mut self, task: &str, command: TaskCommand) {
-        let Some(sender) = self.commands.get(task) else { return };
+        let Some(sender) = self.commands.get(task) else {
+            return;
+        };
         if let Err(mpsc::error::TrySendError::Full(_)) = sender.try_send(command) {
             tracing::warn!(target: "client.alloc_runner", task, "the task is busy");
             self.wake(self.now().plus(Duration::from_millis(50)));
@@ -454,7 +519,11 @@ impl AllocRunner {
 
     async fn settle_checks(&mut self) {
         let wanted = !self.record.stopping
-            && self.group().tasks.iter().any(|t| t.lifecycle.is_none() && self.is_running(&t.name));
+            && self
+                .group()
+                .tasks
+                .iter()
+                .any(|t| t.lifecycle.is_none() && self.is_running(&t.name));
         match (wanted, self.check_loops.is_some()) {
             (true, false) => self.start_checks(),
             (false, true) => self.stop_checks().await,
@@ -498,22 +567,32 @@ impl AllocRunner {
 
     fn note_check(&mut self, at: usize, result: CheckResult) {
         let now = self.now();
-        let Some(loops) = &mut self.check_loops else { return };
+        let Some(loops) = &mut self.check_loops else {
+            return;
+        };
         let (target, failed) = (&loops.targets[at], result.status == CheckStatus::Failure);
-        let grace_over =
-            |grace: Duration| now >= loops.since.plus(grace);
+        let grace_over = |grace: Duration| now >= loops.since.plus(grace);
         let counts = target.check.restart.is_some_and(|r| grace_over(r.grace));
-        loops.failures[at] = if failed && counts { loops.failures[at] + 1 } else { 0 };
+        loops.failures[at] = if failed && counts {
+            loops.failures[at] + 1
+        } else {
+            0
+        };
         let limit = target.check.restart.map_or(u32::MAX, |r| r.limit);
         let restart = (loops.failures[at] >= limit).then(|| {
             loops.failures[at] = 0;
             loops.since = now;
-            (target.task.clone(), format!("healthcheck: check {:?} unhealthy", target.check.name))
+            (
+                target.task.clone(),
+                format!("healthcheck: check {:?} unhealthy", target.check.name),
+            )
         });
         loops.results[at] = result;
         if let Some((task, reason)) = restart {
             for name in self.named(task.as_deref()).unwrap_or_default() {
-                let input = Input::Restart { reason: reason.clone() };
+                let input = Input::Restart {
+                    reason: reason.clone(),
+                };
                 self.send(&name, TaskCommand::Input(input));
             }
         }
@@ -522,7 +601,9 @@ impl AllocRunner {
     /// The environment that names, tags and ports of services are read in: the first task's.
     fn task_env(&self) -> TaskEnv {
         let group = self.group();
-        let Some(task) = group.tasks.first() else { return TaskEnv::default() };
+        let Some(task) = group.tasks.first() else {
+            return TaskEnv::default();
+        };
         let dirs = self.dirs(&task.name);
         let paths = TaskPaths {
             alloc: dirs.alloc.display().to_string(),
@@ -530,7 +611,14 @@ impl AllocRunner {
             secrets: dirs.secrets.display().to_string(),
         };
         let node = self.shared.node.borrow().clone();
-        TaskEnv::build(&self.record.alloc, group, task, &node, &paths, &BTreeMap::new())
+        TaskEnv::build(
+            &self.record.alloc,
+            group,
+            task,
+            &node,
+            &paths,
+            &BTreeMap::new(),
+        )
     }
 
     fn signs(&self) -> Signs {
@@ -541,14 +629,21 @@ impl AllocRunner {
             Some(_) | None => self.is_running(&t.name),
         };
         let checks_passing = match &self.check_loops {
-            Some(loops) => loops.targets.iter().zip(&loops.results).all(|(target, result)| {
-                !target.gates_health() || result.status == CheckStatus::Success
-            }),
+            Some(loops) => loops
+                .targets
+                .iter()
+                .zip(&loops.results)
+                .all(|(target, result)| {
+                    !target.gates_health() || result.status == CheckStatus::Success
+                }),
             None => group.all_services().all(|s| s.checks.is_empty()),
         };
         Signs {
             tasks_running: group.tasks.iter().all(up),
-            task_failed: group.tasks.iter().any(|t| state(&t.name).is_some_and(|s| s.failed)),
+            task_failed: group
+                .tasks
+                .iter()
+                .any(|t| state(&t.name).is_some_and(|s| s.failed)),
             checks_passing,
         }
     }
@@ -557,7 +652,9 @@ impl AllocRunner {
         let awaited = self.record.alloc.deployment_id.is_some()
             && self.record.healthy.is_none()
             && !self.record.stopping;
-        let Some(update) = self.group().update.filter(|_| awaited) else { return };
+        let Some(update) = self.group().update.filter(|_| awaited) else {
+            return;
+        };
         let now = self.now();
         let rule = HealthRule {
             check: update.health_check,
@@ -565,7 +662,9 @@ impl AllocRunner {
             deadline: update.healthy_deadline,
         };
         let signs = self.signs();
-        let tracker = self.health.get_or_insert_with(|| HealthTracker::new(rule, now));
+        let tracker = self
+            .health
+            .get_or_insert_with(|| HealthTracker::new(rule, now));
         match tracker.judge(signs, now) {
             Verdict::Healthy => self.record.healthy = Some((true, now)),
             Verdict::Unhealthy(reason) => {
@@ -590,7 +689,9 @@ impl AllocRunner {
         };
         // The first word is always said: a restarted agent cannot know what is registered.
         if self.registered.as_ref() != Some(&wanted) {
-            self.shared.reporter.services(self.record.alloc.id, wanted.clone());
+            self.shared
+                .reporter
+                .services(self.record.alloc.id, wanted.clone());
             self.registered = Some(wanted);
         }
     }
@@ -623,7 +724,11 @@ impl AllocRunner {
             alloc: self.record.alloc.clone(),
             states,
             handles,
-            checks: self.check_loops.as_ref().map(|c| c.results.clone()).unwrap_or_default(),
+            checks: self
+                .check_loops
+                .as_ref()
+                .map(|c| c.results.clone())
+                .unwrap_or_default(),
             over,
         });
         if changed {
@@ -634,9 +739,10 @@ impl AllocRunner {
 
     fn update(&self, states: &BTreeMap<String, TaskState>) -> AllocUpdate {
         let group = self.group();
-        let begun_all = group.tasks.iter().all(|t| {
-            states.contains_key(&t.name) || t.lifecycle.is_some_and(|l| !l.sidecar)
-        });
+        let begun_all = group
+            .tasks
+            .iter()
+            .all(|t| states.contains_key(&t.name) || t.lifecycle.is_some_and(|l| !l.sidecar));
         let status = match AllocClientStatus::of_tasks(states.values()) {
             AllocClientStatus::Complete if !begun_all => AllocClientStatus::Pending,
             AllocClientStatus::Running if !self.mains_running(states) => AllocClientStatus::Pending,
@@ -655,7 +761,11 @@ impl AllocRunner {
     /// allocation `running`.
     fn mains_running(&self, states: &BTreeMap<String, TaskState>) -> bool {
         let mut mains = self.group().tasks.iter().filter(|t| t.lifecycle.is_none());
-        mains.any(|t| states.get(&t.name).is_some_and(|s| s.phase != TaskPhase::Pending))
+        mains.any(|t| {
+            states
+                .get(&t.name)
+                .is_some_and(|s| s.phase != TaskPhase::Pending)
+        })
     }
 
     /// Tells those whose orders came too late.
@@ -664,7 +774,9 @@ impl AllocRunner {
         while let Ok(order) = orders.try_recv() {
             match order {
                 Order::Restart { answer, .. } | Order::Signal { answer, .. } => {
-                    answer.send(Err("Task not running".to_string())).unwrap_or_default();
+                    answer
+                        .send(Err("Task not running".to_string()))
+                        .unwrap_or_default();
                 }
                 Order::Update(_) | Order::Stop => {}
             }
@@ -683,7 +795,11 @@ fn describe(status: AllocClientStatus) -> &'static str {
 }
 
 fn states_of(record: &Record) -> BTreeMap<String, TaskState> {
-    record.tasks.iter().map(|(name, t)| (name.clone(), t.saved.state.clone())).collect()
+    record
+        .tasks
+        .iter()
+        .map(|(name, t)| (name.clone(), t.saved.state.clone()))
+        .collect()
 }
 
 fn handles_of(record: &Record) -> BTreeMap<String, TaskHandle> {
@@ -715,7 +831,11 @@ async fn watch_check(
         if results.send((at, result)).await.is_err() {
             return;
         }
-        let pause = if passed_once { interval } else { retry.min(interval) };
+        let pause = if passed_once {
+            interval
+        } else {
+            retry.min(interval)
+        };
         retry = retry * 3 / 2;
         env.clock.sleep(pause).await;
     }

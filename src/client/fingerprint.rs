@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use sha2::{Digest, Sha256};
 
 use crate::env::host::HostFacts;
+use crate::model::Timestamp;
 use crate::model::node::{
     DriverInfo, Eligibility, Node, NodeEvent, NodeNetwork, NodeReserved, NodeResources, NodeStatus,
 };
 use crate::model::resources::Amounts;
-use crate::model::Timestamp;
 
 use super::driver::DriverFingerprint;
 use super::identity::Identity;
@@ -57,7 +57,12 @@ pub fn node(
 ) -> Node {
     let mut attributes = host_attributes(config, facts);
     for (name, driver) in drivers.iter().filter(|(_, d)| d.detected && d.healthy) {
-        attributes.extend(driver.attributes.iter().map(|(k, v)| (k.clone(), v.clone())));
+        attributes.extend(
+            driver
+                .attributes
+                .iter()
+                .map(|(k, v)| (k.clone(), v.clone())),
+        );
         attributes.insert(format!("driver.{name}"), "1".to_string());
     }
     let mut node = Node {
@@ -74,12 +79,19 @@ pub fn node(
         meta: config.meta.clone(),
         resources: resources(config, facts),
         reserved: config.reserved.clone(),
-        drivers: drivers.iter().map(|(n, d)| (n.to_string(), info(n, d, now))).collect(),
+        drivers: drivers
+            .iter()
+            .map(|(n, d)| (n.to_string(), info(n, d, now)))
+            .collect(),
         computed_class: String::new(),
         status: NodeStatus::Ready,
         status_description: String::new(),
         status_updated_at: now,
-        eligibility: if config.eligible { Eligibility::Eligible } else { Eligibility::Ineligible },
+        eligibility: if config.eligible {
+            Eligibility::Eligible
+        } else {
+            Eligibility::Ineligible
+        },
         drain: None,
         last_drain: None,
         events: vec![NodeEvent {
@@ -112,8 +124,14 @@ fn info(name: &str, driver: &DriverFingerprint, now: Timestamp) -> DriverInfo {
 
 /// All cores' MHz, as configured or measured.
 fn total_mhz(config: &NodeConfig, facts: &HostFacts) -> u32 {
-    let core = if facts.cpu_mhz == 0 { CORE_MHZ } else { facts.cpu_mhz };
-    config.cpu_total.unwrap_or_else(|| facts.cpu_cores.saturating_mul(core))
+    let core = if facts.cpu_mhz == 0 {
+        CORE_MHZ
+    } else {
+        facts.cpu_mhz
+    };
+    config
+        .cpu_total
+        .unwrap_or_else(|| facts.cpu_cores.saturating_mul(core))
 }
 
 fn resources(config: &NodeConfig, facts: &HostFacts) -> NodeResources {
@@ -121,8 +139,12 @@ fn resources(config: &NodeConfig, facts: &HostFacts) -> NodeResources {
     NodeResources {
         amounts: Amounts {
             cpu_mhz: u64::from(total_mhz(config, facts)),
-            memory_mb: config.memory_total_mb.map_or(mb(facts.memory_bytes), u64::from),
-            disk_mb: config.disk_total_mb.map_or(mb(facts.volume_bytes_free), u64::from),
+            memory_mb: config
+                .memory_total_mb
+                .map_or(mb(facts.memory_bytes), u64::from),
+            disk_mb: config
+                .disk_total_mb
+                .map_or(mb(facts.volume_bytes_free), u64::from),
         },
         cores: facts.cpu_cores,
         dynamic_ports: config.dynamic_ports,
@@ -162,8 +184,14 @@ fn host_attributes(config: &NodeConfig, facts: &HostFacts) -> BTreeMap<String, S
         ("unique.network.ip-address", config.host_ip.clone()),
         ("unique.advertise.address", config.http_addr.to_string()),
         ("unique.storage.volume", facts.volume.clone()),
-        ("unique.storage.bytestotal", facts.volume_bytes_total.to_string()),
-        ("unique.storage.bytesfree", facts.volume_bytes_free.to_string()),
+        (
+            "unique.storage.bytestotal",
+            facts.volume_bytes_total.to_string(),
+        ),
+        (
+            "unique.storage.bytesfree",
+            facts.volume_bytes_free.to_string(),
+        ),
     ];
     let known = pairs.into_iter().filter(|(_, value)| !value.is_empty());
     known.map(|(key, value)| (key.to_string(), value)).collect()
@@ -187,7 +215,10 @@ fn computed_class(node: &Node) -> String {
         }
     }
     let digest = hash.finalize();
-    let short = digest.iter().take(8).fold(0u64, |n, byte| n << 8 | u64::from(*byte));
+    let short = digest
+        .iter()
+        .take(8)
+        .fold(0u64, |n, byte| n << 8 | u64::from(*byte));
     format!("v1:{short}")
 }
 
@@ -236,7 +267,10 @@ mod tests {
     }
 
     fn build(config: &NodeConfig, drivers: &BTreeMap<&'static str, DriverFingerprint>) -> Node {
-        let identity = Identity { id: NodeId(Uuid::nil()), secret: Uuid::nil() };
+        let identity = Identity {
+            id: NodeId(Uuid::nil()),
+            secret: Uuid::nil(),
+        };
         let facts = HostFacts {
             hostname: config.name.clone(),
             cpu_cores: 4,
@@ -249,11 +283,17 @@ mod tests {
 
     #[test]
     fn nodes_that_differ_in_unique_things_share_a_class() {
-        let (a, b) = (build(&config("a"), &BTreeMap::new()), build(&config("b"), &BTreeMap::new()));
+        let (a, b) = (
+            build(&config("a"), &BTreeMap::new()),
+            build(&config("b"), &BTreeMap::new()),
+        );
         assert_eq!(a.computed_class, b.computed_class);
         let mut other = config("a");
         other.meta.insert("rack".to_string(), "r1".to_string());
-        assert_ne!(build(&other, &BTreeMap::new()).computed_class, a.computed_class);
+        assert_ne!(
+            build(&other, &BTreeMap::new()).computed_class,
+            a.computed_class
+        );
         assert_eq!(a.resources.amounts.cpu_mhz, 10_000);
     }
 
@@ -264,8 +304,10 @@ mod tests {
             description: "no permission".to_string(),
             ..DriverFingerprint::default()
         };
-        let drivers =
-            BTreeMap::from([("docker", broken), ("raw_exec", DriverFingerprint::healthy(BTreeMap::new()))]);
+        let drivers = BTreeMap::from([
+            ("docker", broken),
+            ("raw_exec", DriverFingerprint::healthy(BTreeMap::new())),
+        ]);
         let node = build(&config("a"), &drivers);
         assert!(!node.attributes.contains_key("driver.docker"));
         assert_eq!(node.attributes["driver.raw_exec"], "1");

@@ -24,14 +24,25 @@ pub async fn load_or_create(env: &Env, dir: &Path) -> Result<Identity, SmallFile
     if let Some(bytes) = small_file::load(&*env.disk, &path, MAGIC).await? {
         let uuid = |range| bytes.get(range).and_then(|b| Uuid::from_slice(b).ok());
         return match (uuid(0..16), uuid(16..32)) {
-            (Some(id), Some(secret)) => Ok(Identity { id: NodeId(id), secret }),
-            (None | Some(_), None | Some(_)) => {
-                Err(SmallFileError::Damaged { path, why: "it is too short" })
-            }
+            (Some(id), Some(secret)) => Ok(Identity {
+                id: NodeId(id),
+                secret,
+            }),
+            (None | Some(_), None | Some(_)) => Err(SmallFileError::Damaged {
+                path,
+                why: "it is too short",
+            }),
         };
     }
-    let identity = Identity { id: NodeId(env.entropy.uuid()), secret: env.entropy.uuid() };
-    let bytes = [identity.id.0.as_bytes().as_slice(), identity.secret.as_bytes()].concat();
+    let identity = Identity {
+        id: NodeId(env.entropy.uuid()),
+        secret: env.entropy.uuid(),
+    };
+    let bytes = [
+        identity.id.0.as_bytes().as_slice(),
+        identity.secret.as_bytes(),
+    ]
+    .concat();
     small_file::save(&*env.disk, &path, MAGIC, &bytes).await?;
     Ok(identity)
 }

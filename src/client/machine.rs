@@ -490,7 +490,9 @@ mod tests {
         };
         let found = play(&mut restored(), &[kill.clone(), Input::Reattached]);
         assert_eq!(found, Effect::Stop);
-        let gone = Input::NotFound { message: "no such container".into() };
+        let gone = Input::NotFound {
+            message: "no such container".into(),
+        };
         assert_eq!(play(&mut restored(), &[kill, gone]), Effect::Finish);
     }
 }

@@ -114,7 +114,14 @@ impl Client {
         parts: Parts,
         token: CancellationToken,
     ) -> Result<Self, StartError> {
-        let Parts { env, api, drivers, store, fs, identity } = parts;
+        let Parts {
+            env,
+            api,
+            drivers,
+            store,
+            fs,
+            identity,
+        } = parts;
         let drivers = Arc::new(drivers);
         let journal = Journal::new(store);
         let records = journal.load().await?;
@@ -163,7 +170,10 @@ impl Client {
         let env = &self.shared.env;
         let token = self.tasks.token().clone();
         let me = (identity.id, identity.secret);
-        self.tasks.spawn("reporter", reporter.run(env.clone(), api.clone(), me, token.clone()));
+        self.tasks.spawn(
+            "reporter",
+            reporter.run(env.clone(), api.clone(), me, token.clone()),
+        );
         let puller = Puller {
             env: env.clone(),
             api: api.clone(),
@@ -215,7 +225,10 @@ impl Client {
                 self.shared.env.clock.sleep(Duration::from_millis(5)).await;
             }
         };
-        if crate::env::timeout(&*self.shared.env.clock, LAST_WORDS, said).await.is_err() {
+        if crate::env::timeout(&*self.shared.env.clock, LAST_WORDS, said)
+            .await
+            .is_err()
+        {
             tracing::warn!(target: "client", "ended before the servers heard of everything");
         }
         self.detach().await;
@@ -226,7 +239,10 @@ impl Client {
 /// between the start of a process and its record. A new journal knows nothing, so nothing is
 /// removed then: what runs is taken up by name.
 async fn sweep(drivers: &Drivers, records: &[Record]) {
-    let handles = records.iter().flat_map(|r| r.tasks.values()).filter_map(|t| t.handle.clone());
+    let handles = records
+        .iter()
+        .flat_map(|r| r.tasks.values())
+        .filter_map(|t| t.handle.clone());
     let live: Vec<_> = handles.collect();
     for (name, driver) in drivers {
         match driver.sweep(&live).await {
@@ -244,9 +260,20 @@ async fn sweep(drivers: &Drivers, records: &[Record]) {
 /// Looks at the machine and its drivers.
 async fn look(env: &Env, config: &Config, drivers: &Drivers, identity: Identity) -> Node {
     let facts = env.host.facts(&config.alloc_dir).await;
-    let looks = drivers.iter().map(|(name, driver)| async move { (*name, driver.fingerprint().await) });
-    let found = futures_util::future::join_all(looks).await.into_iter().collect();
-    fingerprint::node(&config.node, identity, &facts, &found, Timestamp(env.clock.wall()))
+    let looks = drivers
+        .iter()
+        .map(|(name, driver)| async move { (*name, driver.fingerprint().await) });
+    let found = futures_util::future::join_all(looks)
+        .await
+        .into_iter()
+        .collect();
+    fingerprint::node(
+        &config.node,
+        identity,
+        &facts,
+        &found,
+        Timestamp(env.clock.wall()),
+    )
 }
 
 /// Pauses that grow while requests fail.
@@ -257,7 +284,10 @@ struct Backoff {
 
 impl Backoff {
     fn new(env: Env) -> Self {
-        Self { env, pause: PAUSE.0 }
+        Self {
+            env,
+            pause: PAUSE.0,
+        }
     }
 
     fn reset(&mut self) {
@@ -314,7 +344,13 @@ impl Fingerprinter {
 async fn register(env: &Env, api: &dyn Api, node: &Node) -> Result<(), ApiError> {
     let op = Op::RegisterNode(Box::new(node.clone()));
     let request = RequestId(env.entropy.uuid());
-    api.call(Call { request, timeout: Duration::from_secs(10), op }).await.map(drop)
+    api.call(Call {
+        request,
+        timeout: Duration::from_secs(10),
+        op,
+    })
+    .await
+    .map(drop)
 }
 
 /// Holds the long poll and acts on its answers.
@@ -356,16 +392,27 @@ impl Puller {
                 answer = self.api.read(self.query(seen)) => answer,
             };
             match answer {
-                Ok(Answer { body: Body::ClientAllocs(wanted), .. }) if !wanted.known => {
+                Ok(Answer {
+                    body: Body::ClientAllocs(wanted),
+                    ..
+                }) if !wanted.known => {
                     (registered, seen) = (false, 0);
                 }
-                Ok(Answer { body: Body::ClientAllocs(_), index, .. }) if index < self.last_index => {
+                Ok(Answer {
+                    body: Body::ClientAllocs(_),
+                    index,
+                    ..
+                }) if index < self.last_index => {
                     tracing::debug!(target: "client", index, "an answer from the past; asking again");
                     if !backoff.wait(&token).await {
                         return;
                     }
                 }
-                Ok(Answer { body: Body::ClientAllocs(wanted), index, .. }) => {
+                Ok(Answer {
+                    body: Body::ClientAllocs(wanted),
+                    index,
+                    ..
+                }) => {
                     backoff.reset();
                     self.act(&wanted);
                     if index > seen {
@@ -386,8 +433,16 @@ impl Puller {
     }
 
     fn query(&self, min_index: Index) -> Query {
-        let read = Read::ClientAllocs { node: self.identity.id, secret: self.identity.secret };
-        Query { read, stale: false, min_index, wait: POLL_WAIT }
+        let read = Read::ClientAllocs {
+            node: self.identity.id,
+            secret: self.identity.secret,
+        };
+        Query {
+            read,
+            stale: false,
+            min_index,
+            wait: POLL_WAIT,
+        }
     }
 
     fn act(&self, wanted: &ClientAllocs) {

@@ -29,15 +29,28 @@ impl NodeApi for Client {
             match ask {
                 NodeAsk::List { alloc, path } => self.list(alloc, &path).await,
                 NodeAsk::Stat { alloc, path } => self.stat(alloc, &path).await,
-                NodeAsk::ReadAt { alloc, path, offset, limit } => {
-                    self.read_at(alloc, &path, offset, limit).await
-                }
+                NodeAsk::ReadAt {
+                    alloc,
+                    path,
+                    offset,
+                    limit,
+                } => self.read_at(alloc, &path, offset, limit).await,
                 NodeAsk::Restart { alloc, task, all } => {
-                    self.order(alloc, |answer| Order::Restart { task, all, answer }).await
+                    self.order(alloc, |answer| Order::Restart { task, all, answer })
+                        .await
                 }
-                NodeAsk::Signal { alloc, task, signal } => {
+                NodeAsk::Signal {
+                    alloc,
+                    task,
+                    signal,
+                } => {
                     let signal = known_signal(&signal)?;
-                    self.order(alloc, |answer| Order::Signal { task, signal, answer }).await
+                    self.order(alloc, |answer| Order::Signal {
+                        task,
+                        signal,
+                        answer,
+                    })
+                    .await
                 }
                 NodeAsk::Stats { alloc } => self.alloc_stats(alloc).await,
                 NodeAsk::Checks { alloc } => Ok(NodeAnswer::Checks(self.view(alloc)?.checks)),
@@ -74,17 +87,37 @@ impl NodeApi for Client {
             let reader = |alloc: AllocId| LogReader {
                 fs: self.shared.fs.clone(),
                 clock: self.shared.env.clock.clone(),
-                root: self.shared.alloc_dir.join(alloc.to_string()).display().to_string(),
+                root: self
+                    .shared
+                    .alloc_dir
+                    .join(alloc.to_string())
+                    .display()
+                    .to_string(),
             };
             match open {
-                StreamOpen::Logs { alloc, task, stderr, follow, from } => {
+                StreamOpen::Logs {
+                    alloc,
+                    task,
+                    stderr,
+                    follow,
+                    from,
+                } => {
                     self.must_have_started(alloc, &task)?;
-                    let output = if stderr { Output::Stderr } else { Output::Stdout };
+                    let output = if stderr {
+                        Output::Stderr
+                    } else {
+                        Output::Stdout
+                    };
                     let (run, frames) = stream_logs(reader(alloc), task, output, from, follow);
                     self.drive("log-stream", run)?;
                     Ok(frames)
                 }
-                StreamOpen::File { alloc, path, follow, from } => {
+                StreamOpen::File {
+                    alloc,
+                    path,
+                    follow,
+                    from,
+                } => {
                     let inside = self.inside(alloc, &path)?;
                     let info = self.shared.fs.stat(&inside).await.map_err(fs_error)?;
                     if info.is_dir {
@@ -106,15 +139,27 @@ impl NodeApi for Client {
                 return Err(NodeError::BadRequest("command is not present".to_string()));
             }
             let view = self.view(open.alloc)?;
-            let known = view.alloc.task_group().is_some_and(|g| g.task(&open.task).is_some());
+            let known = view
+                .alloc
+                .task_group()
+                .is_some_and(|g| g.task(&open.task).is_some());
             if !known {
-                return Err(NodeError::BadRequest(format!("unknown task name {:?}", open.task)));
+                return Err(NodeError::BadRequest(format!(
+                    "unknown task name {:?}",
+                    open.task
+                )));
             }
             let handle = view.handles.get(&open.task).ok_or_else(|| {
                 NodeError::BadRequest(format!("task {:?} is not running.", open.task))
             })?;
-            let request = ExecRequest { command: open.command, tty: open.tty };
-            self.driver_of(handle)?.exec(handle, request).await.map_err(driver_error)
+            let request = ExecRequest {
+                command: open.command,
+                tty: open.tty,
+            };
+            self.driver_of(handle)?
+                .exec(handle, request)
+                .await
+                .map_err(driver_error)
         }
         .boxed()
     }
@@ -122,9 +167,9 @@ impl NodeApi for Client {
 
 impl Client {
     fn view(&self, alloc: AllocId) -> Result<View, NodeError> {
-        self.runners
-            .view(alloc)
-            .ok_or_else(|| NodeError::NotFound(format!("Unknown allocation {:?}", alloc.to_string())))
+        self.runners.view(alloc).ok_or_else(|| {
+            NodeError::NotFound(format!("Unknown allocation {:?}", alloc.to_string()))
+        })
     }
 
     fn driver_of(&self, handle: &TaskHandle) -> Result<Arc<dyn Driver>, NodeError> {
@@ -146,12 +191,18 @@ impl Client {
                 () = run => {}
             }
         });
-        started.then_some(()).ok_or_else(|| NodeError::Failed("the client is ending".to_string()))
+        started
+            .then_some(())
+            .ok_or_else(|| NodeError::Failed("the client is ending".to_string()))
     }
 
     fn must_have_started(&self, alloc: AllocId, task: &str) -> Result<(), NodeError> {
         let view = self.view(alloc)?;
-        if view.alloc.task_group().is_none_or(|g| g.task(task).is_none()) {
+        if view
+            .alloc
+            .task_group()
+            .is_none_or(|g| g.task(task).is_none())
+        {
             return Err(NodeError::BadRequest(format!("unknown task name {task:?}")));
         }
         let state = view.states.get(task);
@@ -166,10 +217,12 @@ impl Client {
     fn inside(&self, alloc: AllocId, path: &str) -> Result<Inside, NodeError> {
         let view = self.view(alloc)?;
         let root = self.shared.alloc_dir.join(alloc.to_string());
-        let inside = Inside::new(root, path)
-            .map_err(|_| NodeError::BadRequest(format!("Path escapes the alloc directory: {path}")))?;
+        let inside = Inside::new(root, path).map_err(|_| {
+            NodeError::BadRequest(format!("Path escapes the alloc directory: {path}"))
+        })?;
         let secret = view.alloc.task_group().is_some_and(|group| {
-            let of = |t: &crate::model::Task| inside.path.starts_with(format!("{}/secrets", t.name));
+            let of =
+                |t: &crate::model::Task| inside.path.starts_with(format!("{}/secrets", t.name));
             group.tasks.iter().any(of)
         });
         if secret {
@@ -182,7 +235,9 @@ impl Client {
     async fn list(&self, alloc: AllocId, path: &str) -> Result<NodeAnswer, NodeError> {
         let inside = self.inside(alloc, path)?;
         let entries = self.shared.fs.list(&inside).await.map_err(fs_error)?;
-        Ok(NodeAnswer::Files(entries.into_iter().map(file_info).collect()))
+        Ok(NodeAnswer::Files(
+            entries.into_iter().map(file_info).collect(),
+        ))
     }
 
     async fn stat(&self, alloc: AllocId, path: &str) -> Result<NodeAnswer, NodeError> {
@@ -201,11 +256,18 @@ impl Client {
         let inside = self.inside(alloc, path)?;
         let info = self.shared.fs.stat(&inside).await.map_err(fs_error)?;
         if info.is_dir {
-            return Err(NodeError::BadRequest(format!("file {path:?} is a directory")));
+            return Err(NodeError::BadRequest(format!(
+                "file {path:?} is a directory"
+            )));
         }
         let wanted = usize::try_from(limit).unwrap_or(READ_MAX).min(READ_MAX);
         let wanted = if wanted == 0 { READ_MAX } else { wanted };
-        let data = self.shared.fs.read(&inside, offset, wanted).await.map_err(fs_error)?;
+        let data = self
+            .shared
+            .fs
+            .read(&inside, offset, wanted)
+            .await
+            .map_err(fs_error)?;
         Ok(NodeAnswer::Data(Bytes::from(data)))
     }
 
@@ -230,11 +292,17 @@ impl Client {
     async fn alloc_stats(&self, alloc: AllocId) -> Result<NodeAnswer, NodeError> {
         let view = self.view(alloc)?;
         let running = |task: &String| {
-            view.states.get(task).is_some_and(|s| s.phase == TaskPhase::Running)
+            view.states
+                .get(task)
+                .is_some_and(|s| s.phase == TaskPhase::Running)
         };
         let mut tasks = BTreeMap::new();
         for (name, handle) in view.handles.iter().filter(|(name, _)| running(name)) {
-            let stats = self.driver_of(handle)?.stats(handle).await.map_err(driver_error)?;
+            let stats = self
+                .driver_of(handle)?
+                .stats(handle)
+                .await
+                .map_err(driver_error)?;
             tasks.insert(name.clone(), stats);
         }
         let time = Timestamp(self.shared.env.clock.wall());
@@ -245,7 +313,11 @@ impl Client {
 /// Signals by name, with or without `SIG`.
 fn known_signal(name: &str) -> Result<String, NodeError> {
     let upper = name.to_uppercase();
-    let full = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
+    let full = if upper.starts_with("SIG") {
+        upper
+    } else {
+        format!("SIG{upper}")
+    };
     let known = super::fingerprint::SIGNALS.split(',').any(|s| s == full);
     match (name.is_empty(), known) {
         (true, _) => Ok("SIGKILL".to_string()),
@@ -262,7 +334,7 @@ fn fs_error(error: FsError) -> NodeError {
         FsError::Escapes(path) => {
             NodeError::BadRequest(format!("Path escapes the alloc directory: {path}"))
         }
-        FsError::Io { source, .. } => NodeError::Failed(format!("{error}: {source}")),
+        FsError::Io { ref source, .. } => NodeError::Failed(format!("{error}: {source}")),
     }
 }
 
@@ -299,13 +371,22 @@ fn go_mode(mode: u32) -> String {
     };
     let special = [(0o4000, 'u'), (0o2000, 'g'), (0o1000, 't')];
     let mut text = kind.to_string();
-    text.extend(special.iter().filter(|(bit, _)| mode & bit != 0).map(|(_, c)| *c));
+    text.extend(
+        special
+            .iter()
+            .filter(|(bit, _)| mode & bit != 0)
+            .map(|(_, c)| *c),
+    );
     if text.is_empty() {
         text.push('-');
     }
     for shift in [6, 3, 0] {
         for (bit, letter) in [(4, 'r'), (2, 'w'), (1, 'x')] {
-            text.push(if mode >> shift & bit != 0 { letter } else { '-' });
+            text.push(if mode >> shift & bit != 0 {
+                letter
+            } else {
+                '-'
+            });
         }
     }
     text

@@ -59,7 +59,13 @@ impl Reporter {
     }
 
     /// Delivers until `token` is cancelled.
-    pub async fn run(self, env: Env, api: Arc<dyn Api>, me: (NodeId, Uuid), token: CancellationToken) {
+    pub async fn run(
+        self,
+        env: Env,
+        api: Arc<dyn Api>,
+        me: (NodeId, Uuid),
+        token: CancellationToken,
+    ) {
         let mut pause = PAUSE.0;
         loop {
             tokio::select! {
@@ -125,18 +131,31 @@ async fn deliver(
     (node, secret): (NodeId, Uuid),
     batch: &Batch,
 ) -> Result<(), ApiError> {
-    let call = |op| api.call(Call {
-        request: RequestId(env.entropy.uuid()),
-        timeout: DELIVERY_TIMEOUT,
-        op,
-    });
+    let call = |op| {
+        api.call(Call {
+            request: RequestId(env.entropy.uuid()),
+            timeout: DELIVERY_TIMEOUT,
+            op,
+        })
+    };
     for (alloc, services) in &batch.services {
         let services = services.clone();
-        call(Op::SetServices { node, secret, alloc: *alloc, services }).await?;
+        call(Op::SetServices {
+            node,
+            secret,
+            alloc: *alloc,
+            services,
+        })
+        .await?;
     }
     if !batch.updates.is_empty() {
         let updates = batch.updates.values().cloned().collect();
-        call(Op::UpdateAllocs { node, secret, updates }).await?;
+        call(Op::UpdateAllocs {
+            node,
+            secret,
+            updates,
+        })
+        .await?;
     }
     Ok(())
 }

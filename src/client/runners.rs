@@ -35,7 +35,12 @@ impl Runners {
     /// None yet; runners end when the group's token is cancelled, leaving processes alone.
     pub fn new(shared: Shared, tasks: Tasks, ended_max: u32) -> Self {
         let ended_max = usize::try_from(ended_max).unwrap_or(usize::MAX);
-        Self { shared, tasks, slots: Arc::default(), ended_max }
+        Self {
+            shared,
+            tasks,
+            slots: Arc::default(),
+            ended_max,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<AllocId, Slot>> {
@@ -44,8 +49,13 @@ impl Runners {
 
     /// What is here, for the comparison with what is wanted.
     pub fn here(&self) -> BTreeMap<AllocId, Here> {
-        let here = |slot: &Slot| Here { alloc_modify_index: slot.alloc.alloc_modify_index };
-        self.lock().iter().map(|(id, slot)| (*id, here(slot))).collect()
+        let here = |slot: &Slot| Here {
+            alloc_modify_index: slot.alloc.alloc_modify_index,
+        };
+        self.lock()
+            .iter()
+            .map(|(id, slot)| (*id, here(slot)))
+            .collect()
     }
 
     /// What is known of one allocation.
@@ -56,17 +66,32 @@ impl Runners {
     /// The handles of everything that may run.
     pub fn handles(&self) -> Vec<TaskHandle> {
         let slots = self.lock();
-        slots.values().flat_map(|s| s.view.borrow().handles.values().cloned().collect::<Vec<_>>()).collect()
+        slots
+            .values()
+            .flat_map(|s| {
+                s.view
+                    .borrow()
+                    .handles
+                    .values()
+                    .cloned()
+                    .collect::<Vec<_>>()
+            })
+            .collect()
     }
 
     /// How many allocations are not over.
     pub fn running(&self) -> usize {
-        self.lock().values().filter(|s| !s.view.borrow().over).count()
+        self.lock()
+            .values()
+            .filter(|s| !s.view.borrow().over)
+            .count()
     }
 
     /// Sends an order; `false` if there is no such allocation or it is over or busy.
     pub fn order(&self, id: AllocId, order: Order) -> bool {
-        self.lock().get(&id).is_some_and(|slot| slot.orders.try_send(order).is_ok())
+        self.lock()
+            .get(&id)
+            .is_some_and(|slot| slot.orders.try_send(order).is_ok())
     }
 
     /// Starts a new allocation.
@@ -96,7 +121,14 @@ impl Runners {
         let (runner, view) = AllocRunner::new(self.shared.clone(), record, token);
         let runners = self.clone();
         let name = format!("allocation {}", alloc.id.short());
-        self.lock().insert(alloc.id, Slot { orders, view, alloc });
+        self.lock().insert(
+            alloc.id,
+            Slot {
+                orders,
+                view,
+                alloc,
+            },
+        );
         self.tasks.spawn(name, async move {
             runner.run(inbox, free).await;
             runners.forget_oldest().await;
@@ -106,7 +138,9 @@ impl Runners {
     /// The servers' newest word about an allocation that is here.
     pub fn update(&self, alloc: Arc<Allocation>) {
         let mut slots = self.lock();
-        let Some(slot) = slots.get_mut(&alloc.id) else { return };
+        let Some(slot) = slots.get_mut(&alloc.id) else {
+            return;
+        };
         let sent = slot.orders.try_send(Order::Update(alloc.clone()));
         // One that is over needs no order. To one that is busy it is given again: only then is
         // the old index kept.
@@ -151,10 +185,11 @@ impl Runners {
     /// Ends an allocation and removes its directory and every memory of it.
     pub fn remove(&self, id: AllocId) {
         let runners = self.clone();
-        self.tasks.spawn(format!("remove {}", id.short()), async move {
-            runners.end(id).await;
-            runners.forget(id).await;
-        });
+        self.tasks
+            .spawn(format!("remove {}", id.short()), async move {
+                runners.end(id).await;
+                runners.forget(id).await;
+            });
     }
 
     /// Ends every allocation and removes its directory: what `-dev` started, it takes away.
@@ -170,7 +205,9 @@ impl Runners {
     }
 
     async fn end(&self, id: AllocId) {
-        let Some(mut view) = self.lock().get(&id).map(|slot| slot.view.clone()) else { return };
+        let Some(mut view) = self.lock().get(&id).map(|slot| slot.view.clone()) else {
+            return;
+        };
         let orders = self.lock().get(&id).map(|slot| slot.orders.clone());
         if let Some(orders) = orders {
             // Refused only by a runner that has ended.
@@ -198,11 +235,17 @@ impl Runners {
     /// Ended allocations, the oldest end first.
     fn ended(&self) -> Vec<AllocId> {
         let end = |view: &View| {
-            view.states.values().map(|s| s.finished_at).max().unwrap_or(Timestamp::UNSET)
+            view.states
+                .values()
+                .map(|s| s.finished_at)
+                .max()
+                .unwrap_or(Timestamp::UNSET)
         };
         let slots = self.lock();
         let over = slots.iter().filter(|(_, slot)| slot.view.borrow().over);
-        let mut ended: Vec<_> = over.map(|(id, slot)| (end(&slot.view.borrow()), *id)).collect();
+        let mut ended: Vec<_> = over
+            .map(|(id, slot)| (end(&slot.view.borrow()), *id))
+            .collect();
         ended.sort();
         ended.into_iter().map(|(_, id)| id).collect()
     }

@@ -19,7 +19,11 @@ pub struct HostMeter {
 impl HostMeter {
     /// A meter that counts the file system of `dir`.
     pub fn new(env: Env, dir: PathBuf) -> Self {
-        Self { env, dir, last: Mutex::default() }
+        Self {
+            env,
+            dir,
+            last: Mutex::default(),
+        }
     }
 
     /// What is used now; `core_mhz` turns shares into MHz.
@@ -57,7 +61,13 @@ impl HostMeter {
 fn share(name: &str, now: [Duration; 3], before: [Duration; 3]) -> CpuStats {
     let spent = |i: usize| now[i].saturating_sub(before[i]).as_secs_f64();
     let total = spent(0) + spent(1) + spent(2);
-    let percent = |part: f64| if total > 0.0 { part / total * 100.0 } else { 0.0 };
+    let percent = |part: f64| {
+        if total > 0.0 {
+            part / total * 100.0
+        } else {
+            0.0
+        }
+    };
     CpuStats {
         name: name.to_string(),
         user: percent(spent(0)),
@@ -68,7 +78,13 @@ fn share(name: &str, now: [Duration; 3], before: [Duration; 3]) -> CpuStats {
 }
 
 fn disk_stats(disk: &DiskUse) -> DiskStats {
-    let percent = |part: u64, of: u64| if of > 0 { part as f64 / of as f64 * 100.0 } else { 0.0 };
+    let percent = |part: u64, of: u64| {
+        if of > 0 {
+            part as f64 / of as f64 * 100.0
+        } else {
+            0.0
+        }
+    };
     let used = disk.bytes_total.saturating_sub(disk.bytes_free);
     DiskStats {
         device: disk.device.clone(),
@@ -92,7 +108,10 @@ mod tests {
     fn shares_cover_the_time_between_two_looks() {
         let s = Duration::from_secs;
         let cpu = share("cpu0", [s(11), s(22), s(107)], [s(10), s(20), s(100)]);
-        assert_eq!((cpu.user, cpu.system, cpu.idle, cpu.total), (10.0, 20.0, 70.0, 30.0));
+        assert_eq!(
+            (cpu.user, cpu.system, cpu.idle, cpu.total),
+            (10.0, 20.0, 70.0, 30.0)
+        );
         let none = share("cpu0", [s(1); 3], [s(1); 3]);
         assert_eq!(none.total, 0.0, "no time passed");
     }

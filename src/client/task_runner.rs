@@ -26,7 +26,8 @@ use crate::model::resources::NetworkMode;
 use crate::model::{Allocation, Node, TaskEvent, Timestamp};
 
 use super::driver::{
-    Driver, DriverError, DriverEvent, EventSink, TaskDirs, TaskHandle, TaskPort, TaskResources, TaskSpec,
+    Driver, DriverError, DriverEvent, EventSink, TaskDirs, TaskHandle, TaskPort, TaskResources,
+    TaskSpec,
 };
 use super::journal::TaskRecord;
 use super::machine::{Effect, Exit, Input, Machine};
@@ -40,7 +41,11 @@ pub enum TaskCommand {
     /// The allocation changed in place.
     Update(Arc<Allocation>),
     /// Send a signal to the process.
-    Signal { signal: String, reason: String, answer: oneshot::Sender<Result<(), String>> },
+    Signal {
+        signal: String,
+        reason: String,
+        answer: oneshot::Sender<Result<(), String>>,
+    },
 }
 
 /// What a task's runner tells after each step.
@@ -119,7 +124,10 @@ impl TaskRunner {
                     let sleep = self.env.clock.sleep(pause);
                     operation = Box::pin(async move {
                         sleep.await;
-                        Done { input: Input::Elapsed, handle: None }
+                        Done {
+                            input: Input::Elapsed,
+                            handle: None,
+                        }
                     });
                 }
                 Effect::Finish => {}
@@ -140,8 +148,16 @@ impl TaskRunner {
     }
 
     async fn report(&self) -> Result<(), mpsc::error::SendError<TaskReport>> {
-        let record = TaskRecord { saved: self.machine.saved(), handle: self.handle.clone() };
-        self.reports.send(TaskReport { task: self.task.name.clone(), record }).await
+        let record = TaskRecord {
+            saved: self.machine.saved(),
+            handle: self.handle.clone(),
+        };
+        self.reports
+            .send(TaskReport {
+                task: self.task.name.clone(),
+                record,
+            })
+            .await
     }
 
     fn driver_event(&self, event: DriverEvent) -> TaskEvent {
@@ -163,11 +179,16 @@ impl TaskRunner {
                 self.alloc = alloc;
                 None
             }
-            TaskCommand::Signal { signal, reason, answer } => {
+            TaskCommand::Signal {
+                signal,
+                reason,
+                answer,
+            } => {
                 let sent = match (&self.driver, &self.handle) {
-                    (Some(driver), Some(handle)) => {
-                        driver.signal(handle, &signal).await.map_err(|e| e.to_string())
-                    }
+                    (Some(driver), Some(handle)) => driver
+                        .signal(handle, &signal)
+                        .await
+                        .map_err(|e| e.to_string()),
                     (None | Some(_), None | Some(_)) => Err("Task not running".to_string()),
                 };
                 let event = sent.is_ok().then(|| {
@@ -183,12 +204,19 @@ impl TaskRunner {
     }
 
     fn recover(&self, handle: TaskHandle) -> Operation {
-        let Some(driver) = self.driver.clone() else { return self.no_driver() };
+        let Some(driver) = self.driver.clone() else {
+            return self.no_driver();
+        };
         let clock = self.env.clock.clone();
         Box::pin(async move {
             loop {
                 match driver.recover(&handle).await {
-                    Ok(()) => return Done { input: Input::Reattached, handle: Some(handle) },
+                    Ok(()) => {
+                        return Done {
+                            input: Input::Reattached,
+                            handle: Some(handle),
+                        };
+                    }
                     Err(DriverError::Failed(reason)) => {
                         // The engine may be away: whether the process lives is not known, and a
                         // second one must not be started beside it.
@@ -200,7 +228,10 @@ impl TaskRunner {
                     }
                     Err(gone) => {
                         let message = gone.to_string();
-                        return Done { input: Input::NotFound { message }, handle: None };
+                        return Done {
+                            input: Input::NotFound { message },
+                            handle: None,
+                        };
                     }
                 }
             }
@@ -234,12 +265,23 @@ impl TaskRunner {
 
     fn no_driver(&self) -> Operation {
         let message = format!("this node has no driver `{}`", self.task.driver);
-        let input = Input::StartFailed { kind: "Driver Failure", message, recoverable: false };
-        Box::pin(async move { Done { input, handle: None } })
+        let input = Input::StartFailed {
+            kind: "Driver Failure",
+            message,
+            recoverable: false,
+        };
+        Box::pin(async move {
+            Done {
+                input,
+                handle: None,
+            }
+        })
     }
 
     fn start(&self, events: EventSink) -> Operation {
-        let Some(driver) = self.driver.clone() else { return self.no_driver() };
+        let Some(driver) = self.driver.clone() else {
+            return self.no_driver();
+        };
         let (fs, dirs, spec) = (self.fs.clone(), self.dirs.clone(), self.spec(&*driver));
         Box::pin(async move {
             let spec = match spec {
@@ -250,7 +292,10 @@ impl TaskRunner {
                 return failed("Setup Failure", message, true);
             }
             match driver.start(spec, events).await {
-                Ok(handle) => Done { input: Input::Started, handle: Some(handle) },
+                Ok(handle) => Done {
+                    input: Input::Started,
+                    handle: Some(handle),
+                },
                 Err(error) => failed("Driver Failure", error.message, error.recoverable),
             }
         })
@@ -258,14 +303,16 @@ impl TaskRunner {
 
     /// Works out what the driver is told.
     fn spec(&self, driver: &dyn Driver) -> Result<TaskSpec, String> {
-        let group = self.alloc.task_group().ok_or("the allocation's group is not in its job")?;
+        let group = self
+            .alloc
+            .task_group()
+            .ok_or("the allocation's group is not in its job")?;
         let paths = driver.paths(&self.dirs);
         let build = |inner: &BTreeMap<String, u16>| {
             TaskEnv::build(&self.alloc, group, &self.task, &self.node, &paths, inner)
         };
         let plain = build(&BTreeMap::new()).interpolate_value(&self.task.config);
-        let config =
-            DriverConfig::decode(&self.task.driver, &plain).map_err(|m| m.join("\n"))?;
+        let config = DriverConfig::decode(&self.task.driver, &plain).map_err(|m| m.join("\n"))?;
         let env = build(&DriverConfig::inner_ports(&self.task.driver, &plain));
         let network = group.networks.first();
         let ports = self.alloc.resources.ports.iter();
@@ -310,7 +357,14 @@ fn idle() -> Operation {
 }
 
 fn failed(kind: &'static str, message: String, recoverable: bool) -> Done {
-    Done { input: Input::StartFailed { kind, message, recoverable }, handle: None }
+    Done {
+        input: Input::StartFailed {
+            kind,
+            message,
+            recoverable,
+        },
+        handle: None,
+    }
 }
 
 /// Waits for the end and removes what is left.
@@ -323,7 +377,10 @@ async fn ended(driver: &dyn Driver, handle: TaskHandle) -> Done {
         oom_killed: result.oom_killed,
         message: result.err.unwrap_or_default(),
     };
-    Done { input: Input::Exited(exit), handle: None }
+    Done {
+        input: Input::Exited(exit),
+        handle: None,
+    }
 }
 
 async fn remove(driver: &dyn Driver, handle: &TaskHandle) {
@@ -345,7 +402,12 @@ async fn next_event(events: &mut Option<mpsc::Receiver<DriverEvent>>) -> Option<
 /// The directories that every task sees. Those that processes of any user write to are open to
 /// all; what is above them is not, so they are out of reach from outside.
 async fn make_dirs(fs: &dyn AllocFs, dirs: &TaskDirs) -> Result<(), String> {
-    let task = dirs.task.strip_prefix(&dirs.root).unwrap_or(&dirs.task).display().to_string();
+    let task = dirs
+        .task
+        .strip_prefix(&dirs.root)
+        .unwrap_or(&dirs.task)
+        .display()
+        .to_string();
     let wanted = [
         ("alloc".to_string(), 0o755),
         ("alloc/logs".to_string(), 0o777),

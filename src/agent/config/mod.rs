@@ -293,7 +293,7 @@ impl Reader<'_> {
             Ipv4Addr::UNSPECIFIED.into()
         };
         let bind_all = self.ip("bind_addr", machine).unwrap_or(default);
-        let mut bind = |reader: &mut Self, name: &str, port: u16| {
+        let bind = |reader: &mut Self, name: &str, port: u16| {
             let ip = reader
                 .ip(&format!("addresses.{name}"), machine)
                 .unwrap_or(bind_all);
