@@ -9,28 +9,74 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
     ("model", &[], "domain types know nothing but themselves"),
     ("env", &["model"], "the seams stand under everything"),
     ("jobspec", &["model"], "parsing needs no cluster"),
-    ("state", &["model"], "every server must compute the same state"),
+    (
+        "state",
+        &["model"],
+        "every server must compute the same state",
+    ),
     ("scheduler", &["model"], "planning is pure"),
-    ("rpc", &["model", "env"], "the wire does not know who answers"),
+    (
+        "rpc",
+        &["model", "env"],
+        "the wire does not know who answers",
+    ),
     ("gossip", &["model", "env"], "membership is not consensus"),
-    ("consensus", &["model", "env", "rpc", "state"], "members come as a watch, not from gossip"),
+    (
+        "consensus",
+        &["model", "env", "rpc", "state"],
+        "members come as a watch, not from gossip",
+    ),
     (
         "server",
-        &["model", "env", "state", "scheduler", "rpc", "gossip", "consensus"],
+        &[
+            "model",
+            "env",
+            "state",
+            "scheduler",
+            "rpc",
+            "gossip",
+            "consensus",
+        ],
         "a server reads no job files",
     ),
-    ("client", &["model", "env", "rpc"], "a client sees the cluster through the rpc traits alone"),
-    ("http", &["model", "env", "jobspec", "rpc"], "routes see neither the store nor Raft"),
-    ("ui", &["model", "env", "jobspec", "rpc", "http"], "pages show what the API shows"),
+    (
+        "client",
+        &["model", "env", "rpc"],
+        "a client sees the cluster through the rpc traits alone",
+    ),
+    (
+        "http",
+        &["model", "env", "jobspec", "rpc"],
+        "routes see neither the store nor Raft",
+    ),
+    (
+        "ui",
+        &["model", "env", "jobspec", "rpc", "http"],
+        "pages show what the API shows",
+    ),
     (
         "agent",
         &[
-            "model", "env", "jobspec", "state", "scheduler", "rpc", "gossip", "consensus", "server",
-            "client", "http", "ui",
+            "model",
+            "env",
+            "jobspec",
+            "state",
+            "scheduler",
+            "rpc",
+            "gossip",
+            "consensus",
+            "server",
+            "client",
+            "http",
+            "ui",
         ],
         "the composition root knows all but the commands",
     ),
-    ("cli", &["model", "env", "jobspec", "http::dto", "agent"], "commands talk HTTP"),
+    (
+        "cli",
+        &["model", "env", "jobspec", "http::dto", "agent"],
+        "commands talk HTTP",
+    ),
 ];
 
 /// Every `.rs` file below `dir`.
@@ -56,7 +102,11 @@ fn imports(line: &str) -> Vec<String> {
             Some(inner) => inner.split('}').next().unwrap_or_default().to_string(),
             None => rest.to_string(),
         };
-        let parts = if rest.starts_with('{') { list.split(',').collect() } else { vec![list.as_str()] };
+        let parts = if rest.starts_with('{') {
+            list.split(',').collect()
+        } else {
+            vec![list.as_str()]
+        };
         for part in parts {
             let path: String = part
                 .trim()
@@ -82,15 +132,27 @@ fn imports_follow_the_arrows() {
     let names: BTreeSet<_> = LAYERS.iter().map(|(name, _, _)| *name).collect();
     let mut files = Vec::new();
     sources(&root, &mut files);
-    assert!(files.len() > 50, "the sources are where this test looks for them");
+    assert!(
+        files.len() > 50,
+        "the sources are where this test looks for them"
+    );
     let mut wrong = Vec::new();
     for file in files {
         let inside = file.strip_prefix(&root).unwrap();
-        let layer = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        let layer = inside
+            .components()
+            .next()
+            .unwrap()
+            .as_os_str()
+            .to_str()
+            .unwrap();
         if layer.ends_with(".rs") {
             continue; // main.rs and lib.rs are no layer
         }
-        assert!(names.contains(layer), "{layer} is not in the table of layers");
+        assert!(
+            names.contains(layer),
+            "{layer} is not in the table of layers"
+        );
         // Tests may reach for what their layer does not: they compose.
         let in_tests = inside.components().any(|c| {
             let name = c.as_os_str().to_string_lossy();
@@ -103,9 +165,16 @@ fn imports_follow_the_arrows() {
             if line.trim() == "mod tests {" {
                 break;
             }
-            for import in imports(line).into_iter().filter(|i| names.contains(first(i))) {
+            for import in imports(line)
+                .into_iter()
+                .filter(|i| names.contains(first(i)))
+            {
                 if !allowed(layer, &import) {
-                    wrong.push(format!("{}:{} imports {import}", inside.display(), number + 1));
+                    wrong.push(format!(
+                        "{}:{} imports {import}",
+                        inside.display(),
+                        number + 1
+                    ));
                 }
             }
         }
@@ -118,7 +187,11 @@ fn imports_follow_the_arrows() {
             format!("{w}\n    {layer}: {}", reasons.get(layer).unwrap_or(&""))
         })
         .collect();
-    assert!(wrong.is_empty(), "arrows that the design does not have:\n{}", shown.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "arrows that the design does not have:\n{}",
+        shown.join("\n")
+    );
 }
 
 fn first(import: &str) -> &str {
@@ -128,7 +201,10 @@ fn first(import: &str) -> &str {
 #[test]
 fn imports_are_found_in_all_their_forms() {
     assert_eq!(imports("use crate::model::Job;"), ["model::Job"]);
-    assert_eq!(imports("use crate::{env::Env, model};"), ["env::Env", "model"]);
+    assert_eq!(
+        imports("use crate::{env::Env, model};"),
+        ["env::Env", "model"]
+    );
     assert_eq!(imports("let x: crate::http::dto::Job = y;"), ["http::dto"]);
     assert!(imports("// use crate::server::X;").is_empty());
 }

@@ -132,7 +132,11 @@ impl Config {
     /// What to tell others once sockets are bound: a port that was left to the system is known.
     pub fn advertise_with(&self, bound: Addrs) -> Addrs {
         let real = |told: SocketAddr, wanted: SocketAddr, got: SocketAddr| {
-            let port = if told.port() == wanted.port() { got.port() } else { told.port() };
+            let port = if told.port() == wanted.port() {
+                got.port()
+            } else {
+                told.port()
+            };
             SocketAddr::new(told.ip(), port)
         };
         Addrs {
