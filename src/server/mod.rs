@@ -1,1 +1,156 @@
-//! server
+//! The server: what the API does, and what the leader does by itself.
+//!
+//! **Owns** [`ops`] (one file a noun: reads and calls of [`Api`](crate::rpc::Api)) and the
+//! leader's [`duties`]. **Does not** keep anything of its own that matters: every duty is made
+//! from the state anew when this server comes to lead, and ends with its term.
+//!
+//! ```text
+//! RegisterJob → ops → Command{job, eval} → log → state ─watch→ broker → worker (scheduler)
+//!                                                   ↑                        │ plan
+//!                                                   └──── applier (verify) ←─┘
+//! ```
+//!
+//! Duties reconcile by level: each wakes on a watch of the state and on its own timer, reads a
+//! snapshot, and does what is missing. Losing leadership cancels them all and waits for them.
+//! Start reading at [`Server::run`].
+
+pub mod duties;
+pub mod ops;
+pub mod replicated;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::env::{Env, TaskGroup};
+use crate::model::{EvalId, Timestamp};
+use crate::rpc::api::ApiError;
+use crate::state::{Applied, Change, Command, Outcome, Snapshot};
+use duties::Duties;
+use duties::liveness::Seen;
+pub use replicated::{Leadership, ProposeError, Replicated};
+
+/// One server. Cloning shares it.
+#[derive(Clone)]
+pub struct Server {
+    pub(crate) ctx: Arc<Ctx>,
+}
+
+/// What operations and duties work with.
+pub(crate) struct Ctx {
+    pub env: Env,
+    pub raft: Arc<dyn Replicated>,
+    /// When each node was last heard of.
+    pub seen: Seen,
+    /// The duties of the term that this server leads.
+    pub duties: watch::Sender<Option<Arc<Duties>>>,
+}
+
+impl Server {
+    /// A server on a replicated log. Nothing runs before [`Server::run`].
+    pub fn new(env: Env, raft: Arc<dyn Replicated>) -> Self {
+        let seen = Seen::new(env.clock.clone());
+        let (duties, _) = watch::channel(None);
+        Self {
+            ctx: Arc::new(Ctx {
+                env,
+                raft,
+                seen,
+                duties,
+            }),
+        }
+    }
+
+    /// Performs the leader's duties whenever this server leads, until `token` is cancelled.
+    pub async fn run(self, token: CancellationToken) {
+        let mut leadership = self.ctx.raft.leadership();
+        loop {
+            let now = *leadership.borrow_and_update();
+            if now.here {
+                let term = TaskGroup::new(token.child_token());
+                tracing::info!(target: "server", term = now.term, "leading");
+                duties::start(&self.ctx, &term);
+                let led = |l: &Leadership| l.here && l.term == now.term;
+                tokio::select! {
+                    biased;
+                    () = token.cancelled() => {}
+                    changed = leadership.wait_for(|l| !led(l)) => drop(changed),
+                }
+                self.ctx.duties.send_replace(None);
+                term.shutdown().await;
+                tracing::info!(target: "server", term = now.term, "no longer leading");
+            } else {
+                tokio::select! {
+                    biased;
+                    () = token.cancelled() => {}
+                    changed = leadership.changed() => {
+                        if changed.is_err() {
+                            token.cancelled().await;
+                        }
+                    }
+                }
+            }
+            if token.is_cancelled() {
+                return;
+            }
+        }
+    }
+}
+
+impl Ctx {
+    /// The newest state on this server.
+    pub fn snapshot(&self) -> Snapshot {
+        self.raft.store().snapshot()
+    }
+
+    /// Wall time, as commands carry it.
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.env.clock.wall())
+    }
+
+    /// A fresh evaluation id.
+    pub fn eval_id(&self) -> EvalId {
+        EvalId(self.env.entropy.uuid())
+    }
+
+    /// Commits a change that nobody repeats.
+    pub async fn propose(&self, change: Change) -> Result<Applied, ProposeError> {
+        self.raft.propose(Command::new(self.now(), change)).await
+    }
+
+    /// Commits a change made by a duty and logs why it failed; the duty looks again later.
+    pub async fn propose_or_log(&self, what: &str, change: Change) -> Option<Applied> {
+        match self.propose(change).await {
+            Ok(applied) => match &applied.outcome {
+                Outcome::Refused(refusal) => {
+                    tracing::warn!(target: "server", %refusal, "{what} was refused");
+                    None
+                }
+                Outcome::Done { .. } | Outcome::Registered { .. } | Outcome::Planned(_) => {
+                    Some(applied)
+                }
+            },
+            Err(error) => {
+                tracing::warn!(target: "server", %error, "{what} was not committed");
+                None
+            }
+        }
+    }
+
+    /// The current term's duties.
+    pub fn leading(&self) -> Result<Arc<Duties>, ApiError> {
+        if let Some(duties) = self.duties.borrow().clone() {
+            return Ok(duties);
+        }
+        let leadership = *self.raft.leadership().borrow();
+        match leadership.leader {
+            Some(leader) if !leadership.here => Err(ApiError::NotLeader { hint: Some(leader) }),
+            Some(_) | None => Err(ApiError::NoLeader),
+        }
+    }
+}

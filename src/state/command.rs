@@ -79,10 +79,13 @@ pub enum Change {
     },
     /// Stores new evaluations and new states of old ones.
     UpsertEvals(Vec<Evaluation>),
-    /// Commits what of a plan still fits, with the evaluations that go with it.
+    /// Commits what of a plan still fits.
     ApplyPlan {
         plan: Box<StoredPlan>,
-        evals: Vec<Evaluation>,
+        /// Evaluations that its allocations name: stored in any case.
+        follow_ups: Vec<Evaluation>,
+        /// The evaluations as the plan leaves them: stored only if all of it fits.
+        ends: Vec<Evaluation>,
     },
     /// A node announces itself or what changed of it.
     UpsertNode {

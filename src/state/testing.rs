@@ -13,7 +13,7 @@ use crate::model::job::{
 use crate::model::node::{DriverInfo, NodeReserved, NodeResources};
 use crate::model::resources::{Amounts, Network, PortAsk};
 use crate::model::{
-    AllocClientStatus, AllocDesiredStatus, AllocId, AllocMetric, AllocatedResources, AllocatedTask,
+    AllocClientStatus, AllocDesiredStatus, AllocId, AllocMetric, AllocatedResources, AllocatedTask, Deployment, DeploymentGroup, DeploymentId, DeploymentStatus,
     Allocation, ConfigValue, DesiredTransition, Eligibility, EvalId, EvalTrigger, Evaluation, Job,
     JobType, Node, NodeId, NodeStatus, Resources, Task, TaskGroup, Timestamp, alloc,
 };
@@ -233,6 +233,34 @@ pub(crate) fn alloc(n: u128, job: &Arc<Job>, node: &Node, eval: EvalId) -> Alloc
         create_index: 0,
         modify_index: 0,
         alloc_modify_index: 0,
+        create_time: Timestamp(1),
+        modify_time: Timestamp(1),
+    }
+}
+
+/// A running deployment of `job`.
+pub(crate) fn deployment(n: u128, job: &Job) -> Deployment {
+    let groups = job.spec.groups.iter().map(|g| {
+        let group = DeploymentGroup {
+            desired_total: g.count,
+            ..DeploymentGroup::default()
+        };
+        (g.name.clone(), group)
+    });
+    Deployment {
+        id: DeploymentId(uuid(n)),
+        namespace: job.spec.namespace.clone(),
+        job_id: job.spec.id.clone(),
+        job_version: job.version,
+        job_modify_index: job.modify_index,
+        job_spec_modify_index: job.job_modify_index,
+        job_create_index: job.create_index,
+        groups: groups.collect(),
+        status: DeploymentStatus::Running,
+        status_description: String::new(),
+        eval_priority: 50,
+        create_index: 0,
+        modify_index: 0,
         create_time: Timestamp(1),
         modify_time: Timestamp(1),
     }

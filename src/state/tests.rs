@@ -41,7 +41,8 @@ fn place(job: &Arc<Job>, n: u128, on: u128, index: Index) -> Change {
     };
     Change::ApplyPlan {
         plan: Box::new(StoredPlan(plan)),
-        evals: Vec::new(),
+        follow_ups: Vec::new(),
+        ends: Vec::new(),
     }
 }
 
@@ -183,7 +184,8 @@ fn resources_are_held_until_the_client_says_that_it_ended() {
     };
     let change = Change::ApplyPlan {
         plan: Box::new(StoredPlan(plan)),
-        evals: Vec::new(),
+        follow_ups: Vec::new(),
+        ends: Vec::new(),
     };
     state.apply(4, &at(4, change));
     assert!(the_alloc(&state).is_server_terminal());
@@ -209,7 +211,8 @@ fn a_plan_from_an_old_state_is_cut_to_what_fits() {
     };
     let change = Change::ApplyPlan {
         plan: Box::new(StoredPlan(plan)),
-        evals: Vec::new(),
+        follow_ups: Vec::new(),
+        ends: Vec::new(),
     };
     let applied = state.apply(4, &at(4, change));
     let Outcome::Planned(result) = applied.outcome else {

@@ -78,7 +78,11 @@ impl Txn<'_> {
                 stable,
             } => self.job_stability(key, *version, *stable),
             Change::UpsertEvals(evals) => Ok(self.put_evals(evals)),
-            Change::ApplyPlan { plan, evals } => Ok(self.apply_plan(&plan.0, evals)),
+            Change::ApplyPlan {
+                plan,
+                follow_ups,
+                ends,
+            } => Ok(self.apply_plan(&plan.0, follow_ups, ends)),
             Change::UpsertNode { node, evals } => Ok(self.upsert_node(node, evals)),
             Change::NodeStatus {
                 id,
@@ -268,9 +272,10 @@ impl Txn<'_> {
         if decided && (placed_all || !eval.queued.is_empty()) {
             self.set_queued(&key, &eval);
         }
+        let blocked = eval.status == EvalStatus::Blocked;
         self.t.evals.put(eval);
-        if placed_all {
-            self.cancel_blocked(&key, id);
+        if placed_all || blocked {
+            self.cancel_blocked(&key, id, blocked);
         }
         self.jobs.insert(key);
         id
@@ -289,13 +294,16 @@ impl Txn<'_> {
         }
     }
 
-    /// An evaluation that placed everything leaves nothing to wait for.
-    fn cancel_blocked(&mut self, key: &JobKey, done: EvalId) {
+    /// At most one evaluation of a job waits for room: the newest, and none once all is placed.
+    fn cancel_blocked(&mut self, key: &JobKey, done: EvalId, superseded: bool) {
         for other in self.t.evals.of_job(key) {
             if other.status == EvalStatus::Blocked && other.id != done {
                 let mut other = (*other).clone();
                 other.status = EvalStatus::Canceled;
-                other.status_description = format!("evaluation {done:?} successful");
+                other.status_description = match superseded {
+                    true => format!("superseded by evaluation {done}"),
+                    false => format!("evaluation {done} successful"),
+                };
                 other.modify_index = self.index;
                 other.modify_time = self.time;
                 self.touch(Key::Eval(other.id));

@@ -13,7 +13,12 @@ use crate::state::snapshot::Snapshot;
 
 impl Txn<'_> {
     /// Verifies a plan once more, on exactly the state that it meets, and applies what fits.
-    pub(super) fn apply_plan(&mut self, plan: &Plan, evals: &[Evaluation]) -> Outcome {
+    pub(super) fn apply_plan(
+        &mut self,
+        plan: &Plan,
+        follow_ups: &[Evaluation],
+        ends: &[Evaluation],
+    ) -> Outcome {
         let view = Snapshot {
             tables: Arc::new(self.t.clone()),
         };
@@ -55,7 +60,10 @@ impl Txn<'_> {
         for update in &fits.deployment_updates {
             self.move_deployment(update);
         }
-        self.put_evals(evals);
+        self.put_evals(follow_ups);
+        if verdict.refused.is_empty() {
+            self.put_evals(ends);
+        }
         Outcome::Planned(PlanResult {
             refresh_index: match verdict.refused.is_empty() {
                 true => 0,

@@ -1,0 +1,70 @@
+//! What the leader does by itself. Everything here lives for one term.
+//!
+//! | task | wakes on | does |
+//! |---|---|---|
+//! | `broker` | evaluations, capacity, timers | leases evaluations to workers |
+//! | a worker per lease | its lease | plans, submits, ends the evaluation |
+//! | `applier` | plans | verifies on the newest state and commits |
+//! | `updates` | client reports | commits them, those that wait together in one command |
+//! | `deployments` | deployments, allocations, timers | health, promotion, failure, success |
+//! | `liveness` | a timer | marks silent nodes down |
+//! | `gc` | a timer, `SystemGc` | removes what nobody needs |
+
+pub mod applier;
+pub mod broker;
+pub mod deployments;
+pub mod gc;
+pub mod liveness;
+pub mod updates;
+pub mod worker;
+
+use std::sync::Arc;
+
+use super::Ctx;
+use crate::env::TaskGroup;
+
+/// Ways into the term's tasks.
+pub(crate) struct Duties {
+    pub applier: applier::Handle,
+    pub updates: updates::Handle,
+}
+
+/// Starts the duties of a new term in `term`.
+///
+/// A barrier comes first: what earlier leaders committed is applied here before anything is
+/// decided, and calls are answered only after that.
+pub(super) fn start(ctx: &Arc<Ctx>, term: &TaskGroup) {
+    let (ctx, group) = (ctx.clone(), term.clone());
+    duty(term, "term", async move {
+        if let Err(error) = ctx.raft.read_barrier().await {
+            tracing::warn!(target: "server", %error, "the term ended before it began");
+            return;
+        }
+        ctx.seen.new_term();
+        let duties = Arc::new(Duties {
+            applier: applier::start(&ctx, &group),
+            updates: updates::start(&ctx, &group),
+        });
+        broker::start(&ctx, &duties, &group);
+        deployments::start(&ctx, &group);
+        liveness::start(&ctx, &group);
+        gc::start(&ctx, &group);
+        ctx.duties.send_replace(Some(duties));
+    });
+}
+
+/// Starts a task of the term. It is dropped wherever it waits when the term ends: what it had
+/// proposed is committed or not, and the next leader finds out from the state.
+fn duty(term: &TaskGroup, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    let token = term.token().clone();
+    let started = term.spawn(name, async move {
+        tokio::select! {
+            biased;
+            () = token.cancelled() => {}
+            () = work => {}
+        }
+    });
+    if !started {
+        tracing::debug!(target: "server", name, "not started: the term is over");
+    }
+}

@@ -1,0 +1,59 @@
+//! What the server needs of the replicated log, and nothing about how it is agreed.
+
+use std::net::SocketAddr;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::model::Index;
+use crate::rpc::api::{ApiError, RaftView};
+use crate::state::{Applied, Command, Store};
+
+/// The replicated log and this server's copy of the state.
+pub trait Replicated: Send + Sync {
+    /// Commits a command and applies it here. Only the leader can.
+    fn propose(&self, command: Command) -> BoxFuture<'_, Result<Applied, ProposeError>>;
+    /// Waits until the state here holds everything that was acknowledged before the call.
+    fn read_barrier(&self) -> BoxFuture<'_, Result<Index, ProposeError>>;
+    /// This server's copy.
+    fn store(&self) -> &Store;
+    /// Who leads.
+    fn leadership(&self) -> watch::Receiver<Leadership>;
+    /// The group as this server sees it.
+    fn view(&self) -> RaftView;
+}
+
+/// Who leads, as this server knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leadership {
+    pub term: u64,
+    /// Whether it is this server.
+    pub here: bool,
+    /// The leader's rpc address.
+    pub leader: Option<SocketAddr>,
+}
+
+/// Why a command was not committed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Nothing was done: another server leads.
+    #[error("this server does not lead")]
+    NotLeader { leader: Option<SocketAddr> },
+    /// It may or may not be committed yet.
+    #[error("leadership was lost before the command was committed")]
+    Lost,
+    /// This server's log or state stopped.
+    #[error("the log stopped: {0}")]
+    Stopped(String),
+}
+
+impl From<ProposeError> for ApiError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotLeader { leader: None } => Self::NoLeader,
+            ProposeError::NotLeader { leader } => Self::NotLeader { hint: leader },
+            ProposeError::Lost => Self::Unknown(error.to_string()),
+            ProposeError::Stopped(_) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
