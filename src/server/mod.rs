@@ -14,6 +14,7 @@
 //! snapshot, and does what is missing. Losing leadership cancels them all and waits for them.
 //! Start reading at [`Server::run`].
 
+mod agreed;
 pub mod duties;
 pub mod ops;
 pub mod replicated;
@@ -31,6 +32,7 @@ use crate::env::{Env, TaskGroup};
 use crate::model::{EvalId, Timestamp};
 use crate::rpc::api::ApiError;
 use crate::state::{Applied, Change, Command, Outcome, Snapshot};
+pub use agreed::Agreed;
 use duties::Duties;
 use duties::liveness::Seen;
 pub use replicated::{Leadership, ProposeError, Replicated};
@@ -68,35 +70,24 @@ impl Server {
 
     /// Performs the leader's duties whenever this server leads, until `token` is cancelled.
     pub async fn run(self, token: CancellationToken) {
-        let mut leadership = self.ctx.raft.leadership();
-        loop {
-            let now = *leadership.borrow_and_update();
+        while !token.is_cancelled() {
+            let now = self.ctx.raft.leadership();
+            let mut term = None;
             if now.here {
-                let term = TaskGroup::new(token.child_token());
+                let group = TaskGroup::new(token.child_token());
                 tracing::info!(target: "server", term = now.term, "leading");
-                duties::start(&self.ctx, &term);
-                let led = |l: &Leadership| l.here && l.term == now.term;
-                tokio::select! {
-                    biased;
-                    () = token.cancelled() => {}
-                    changed = leadership.wait_for(|l| !led(l)) => drop(changed),
-                }
-                self.ctx.duties.send_replace(None);
-                term.shutdown().await;
-                tracing::info!(target: "server", term = now.term, "no longer leading");
-            } else {
-                tokio::select! {
-                    biased;
-                    () = token.cancelled() => {}
-                    changed = leadership.changed() => {
-                        if changed.is_err() {
-                            token.cancelled().await;
-                        }
-                    }
-                }
+                duties::start(&self.ctx, &group);
+                term = Some(group);
             }
-            if token.is_cancelled() {
-                return;
+            tokio::select! {
+                biased;
+                () = token.cancelled() => {}
+                () = self.ctx.raft.leadership_changed(now) => {}
+            }
+            if let Some(group) = term {
+                self.ctx.duties.send_replace(None);
+                group.shutdown().await;
+                tracing::info!(target: "server", term = now.term, "no longer leading");
             }
         }
     }
@@ -147,7 +138,7 @@ impl Ctx {
         if let Some(duties) = self.duties.borrow().clone() {
             return Ok(duties);
         }
-        let leadership = *self.raft.leadership().borrow();
+        let leadership = self.raft.leadership();
         match leadership.leader {
             Some(leader) if !leadership.here => Err(ApiError::NotLeader { hint: Some(leader) }),
             Some(_) | None => Err(ApiError::NoLeader),

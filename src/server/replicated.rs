@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
 
 use crate::model::Index;
 use crate::rpc::api::{ApiError, RaftView};
@@ -17,8 +16,10 @@ pub trait Replicated: Send + Sync {
     fn read_barrier(&self) -> BoxFuture<'_, Result<Index, ProposeError>>;
     /// This server's copy.
     fn store(&self) -> &Store;
-    /// Who leads.
-    fn leadership(&self) -> watch::Receiver<Leadership>;
+    /// Who leads now.
+    fn leadership(&self) -> Leadership;
+    /// Waits until that is no longer `known`; for ever once the log has stopped.
+    fn leadership_changed(&self, known: Leadership) -> BoxFuture<'_, ()>;
     /// The group as this server sees it.
     fn view(&self) -> RaftView;
 }
@@ -42,6 +43,12 @@ pub enum ProposeError {
     /// It may or may not be committed yet.
     #[error("leadership was lost before the command was committed")]
     Lost,
+    /// Nothing was done: a majority of servers did not answer.
+    #[error("a majority of servers did not answer")]
+    NoQuorum,
+    /// Nothing was done: the command cannot be stored.
+    #[error("the command was not taken: {0}")]
+    Unfit(String),
     /// This server's log or state stopped.
     #[error("the log stopped: {0}")]
     Stopped(String),
@@ -53,6 +60,8 @@ impl From<ProposeError> for ApiError {
             ProposeError::NotLeader { leader: None } => Self::NoLeader,
             ProposeError::NotLeader { leader } => Self::NotLeader { hint: leader },
             ProposeError::Lost => Self::Unknown(error.to_string()),
+            ProposeError::NoQuorum => Self::NoLeader,
+            ProposeError::Unfit(_) => Self::Refused(error.to_string()),
             ProposeError::Stopped(_) => Self::Unavailable(error.to_string()),
         }
     }

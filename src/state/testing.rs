@@ -13,9 +13,10 @@ use crate::model::job::{
 use crate::model::node::{DriverInfo, NodeReserved, NodeResources};
 use crate::model::resources::{Amounts, Network, PortAsk};
 use crate::model::{
-    AllocClientStatus, AllocDesiredStatus, AllocId, AllocMetric, AllocatedResources, AllocatedTask, Deployment, DeploymentGroup, DeploymentId, DeploymentStatus,
-    Allocation, ConfigValue, DesiredTransition, Eligibility, EvalId, EvalTrigger, Evaluation, Job,
-    JobType, Node, NodeId, NodeStatus, Resources, Task, TaskGroup, Timestamp, alloc,
+    AllocClientStatus, AllocDesiredStatus, AllocId, AllocMetric, AllocatedResources, AllocatedTask,
+    Allocation, ConfigValue, Deployment, DeploymentGroup, DeploymentId, DeploymentStatus,
+    DesiredTransition, Eligibility, EvalId, EvalTrigger, Evaluation, Job, JobType, Node, NodeId,
+    NodeStatus, Resources, Task, TaskGroup, Timestamp, alloc,
 };
 
 /// An id that is `n`.

@@ -76,7 +76,9 @@ async fn commit(ctx: &Ctx, submission: Submission) -> Answer {
         })
         .await?;
     let Outcome::Planned(mut result) = applied.outcome else {
-        return Err(ProposeError::Stopped("a plan was not answered as a plan".to_string()));
+        return Err(ProposeError::Stopped(
+            "a plan was not answered as a plan".to_string(),
+        ));
     };
     for (node, reason) in verdict.refused {
         tracing::debug!(target: "server", %node, %reason, "a part of a plan no longer fits");

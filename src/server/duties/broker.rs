@@ -16,9 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{Duties, duty, worker};
 use crate::env::TaskGroup;
-use crate::model::{
-    ClusterView, EvalId, EvalStatus, EvalTrigger, Evaluation, JobKey, Timestamp,
-};
+use crate::model::{ClusterView, EvalId, EvalStatus, EvalTrigger, Evaluation, JobKey, Timestamp};
 use crate::server::Ctx;
 use crate::state::{Key, Snapshot, Table};
 
@@ -162,7 +160,10 @@ pub(super) async fn until(ctx: &Ctx, at: Option<Timestamp>) {
         // A wall clock that jumps must not make the wait much too long.
         Some(at) => {
             let wait = at.since(ctx.now()).min(Duration::from_secs(60));
-            ctx.env.clock.sleep(wait.max(Duration::from_millis(1))).await;
+            ctx.env
+                .clock
+                .sleep(wait.max(Duration::from_millis(1)))
+                .await;
         }
         None => std::future::pending().await,
     }
@@ -177,8 +178,7 @@ pub(super) fn covered(view: &Snapshot, eval: &Evaluation) -> Vec<Evaluation> {
         .map(|other| {
             let mut other = (*other).clone();
             other.status = EvalStatus::Canceled;
-            other.status_description =
-                "canceled after more recent eval was processed".to_string();
+            other.status_description = "canceled after more recent eval was processed".to_string();
             other
         })
         .collect()

@@ -12,8 +12,8 @@ use crate::env::TaskGroup;
 use crate::model::deployment::{DeploymentGroup, description};
 use crate::model::plan::DeploymentUpdate;
 use crate::model::{
-    AllocId, Allocation, ClusterView, Deployment, DeploymentId, DeploymentStatus,
-    DesiredTransition, EvalTrigger, Evaluation, Index, Job, Timestamp,
+    AllocClientStatus, AllocId, Allocation, ClusterView, Deployment, DeploymentId,
+    DeploymentStatus, DesiredTransition, EvalTrigger, Evaluation, Index, Job, Timestamp,
 };
 use crate::server::Ctx;
 use crate::state::{Change, Key, Snapshot, Table};
@@ -38,10 +38,10 @@ enum Step {
 pub(super) fn start(ctx: &Arc<Ctx>, term: &TaskGroup) {
     let ctx = ctx.clone();
     duty(term, "deployments", async move {
-        let watcher = ctx.raft.store().watch([
-            Key::Table(Table::Deployments),
-            Key::Table(Table::Allocs),
-        ]);
+        let watcher = ctx
+            .raft
+            .store()
+            .watch([Key::Table(Table::Deployments), Key::Table(Table::Allocs)]);
         // Up to which health report each deployment was evaluated in this term.
         let mut evaluated: BTreeMap<DeploymentId, Index> = BTreeMap::new();
         loop {
@@ -75,7 +75,11 @@ async fn look(ctx: &Ctx, evaluated: &mut BTreeMap<DeploymentId, Index>) -> Optio
         let Some(change) = change(ctx, &view, deployment, step) else {
             continue;
         };
-        if ctx.propose_or_log("a deployment's step", change).await.is_some() {
+        if ctx
+            .propose_or_log("a deployment's step", change)
+            .await
+            .is_some()
+        {
             evaluated.insert(deployment.id, reported);
         } else {
             next = Some(ctx.now().plus(std::time::Duration::from_secs(1)));
@@ -117,8 +121,14 @@ fn judge(
         }));
     }
     if deployment.needs_promotion() {
-        let ready = deployment.groups.values().filter(|g| g.desired_canaries > 0);
-        if ready.clone().all(|g| g.auto_promote && canaries_are_healthy(g, allocs)) {
+        let ready = deployment
+            .groups
+            .values()
+            .filter(|g| g.desired_canaries > 0);
+        if ready
+            .clone()
+            .all(|g| g.auto_promote && canaries_are_healthy(g, allocs))
+        {
             return Step::Promote;
         }
     } else if !deployment.groups.values().any(is_open) {
@@ -133,7 +143,9 @@ fn judge(
 /// What unhealthy allocations call for: replacement where the policy allows it, else the end.
 fn judge_unhealthy(deployment: &Deployment, allocs: &[Arc<Allocation>]) -> Option<Step> {
     let unhealthy = |a: &&Arc<Allocation>| {
-        a.deployment_health.and_then(|h| h.healthy) == Some(false) && !a.is_server_terminal()
+        let said = a.deployment_health.and_then(|h| h.healthy) == Some(false);
+        let failed = a.client_status == AllocClientStatus::Failed;
+        (said || failed) && !a.is_server_terminal() && a.next.is_none()
     };
     let mut replace = Vec::new();
     for alloc in allocs.iter().filter(unhealthy) {
@@ -222,8 +234,12 @@ fn change(ctx: &Ctx, view: &Snapshot, deployment: &Deployment, step: Step) -> Op
 
 /// An evaluation of a deployment's job.
 pub(in crate::server) fn watcher_eval(ctx: &Ctx, job: &Job, id: DeploymentId) -> Evaluation {
-    let mut eval =
-        Evaluation::pending(ctx.eval_id(), job, EvalTrigger::DeploymentWatcher, ctx.now());
+    let mut eval = Evaluation::pending(
+        ctx.eval_id(),
+        job,
+        EvalTrigger::DeploymentWatcher,
+        ctx.now(),
+    );
     eval.deployment_id = Some(id);
     eval
 }
@@ -270,7 +286,10 @@ pub(in crate::server) fn stable_version(
 ) -> Option<Arc<Job>> {
     let row = view.job_row(&deployment.job_key())?;
     let current = row.versions.first()?;
-    let mut older = row.versions.iter().filter(|j| j.version < deployment.job_version);
+    let mut older = row
+        .versions
+        .iter()
+        .filter(|j| j.version < deployment.job_version);
     let stable = older.find(|j| j.stable)?;
     (stable.spec != current.spec).then(|| stable.clone())
 }
@@ -314,7 +333,10 @@ mod tests {
     #[test]
     fn it_succeeds_when_all_is_healthy_and_fails_when_the_deadline_passes() {
         let allocs = [with_health(1, Some(true)), with_health(2, Some(true))];
-        assert_eq!(judge(&rollout(2), &allocs, Timestamp(2000), 0), Step::Succeed);
+        assert_eq!(
+            judge(&rollout(2), &allocs, Timestamp(2000), 0),
+            Step::Succeed
+        );
         assert_eq!(
             judge(&rollout(1), &allocs, Timestamp(2000), 0),
             Step::Fail(description::FAILED_PROGRESS)

@@ -83,7 +83,10 @@ fn find(view: &Snapshot, ages: Ages, now: Timestamp) -> Garbage {
         let (its_evals, its_allocs) = (view.evals_of_job(key), view.allocs_of_job(key));
         let last_change = its_evals.iter().map(|e| e.modify_time);
         let last_change = last_change.chain(its_allocs.iter().map(|a| a.modify_time));
-        let last_change = last_change.max().unwrap_or(job.submit_time).max(job.submit_time);
+        let last_change = last_change
+            .max()
+            .unwrap_or(job.submit_time)
+            .max(job.submit_time);
         if may_go
             && old(last_change, ages.job)
             && its_evals.iter().all(|e| e.status.is_terminal())
@@ -96,7 +99,12 @@ fn find(view: &Snapshot, ages: Ages, now: Timestamp) -> Garbage {
             garbage.deployments.extend(deployments.iter().map(|d| d.id));
         }
     }
-    for eval in view.evals().filter(|e| !evals.contains(&e.id)).cloned().collect::<Vec<_>>() {
+    for eval in view
+        .evals()
+        .filter(|e| !evals.contains(&e.id))
+        .cloned()
+        .collect::<Vec<_>>()
+    {
         let age = match eval.kind {
             JobType::Service => ages.eval,
             JobType::Batch => ages.batch_eval,
@@ -104,7 +112,9 @@ fn find(view: &Snapshot, ages: Ages, now: Timestamp) -> Garbage {
         let allocs = view.allocs_of_eval(eval.id);
         let done = eval_may_go(view, &eval)
             && old(eval.modify_time, age)
-            && allocs.iter().all(|a| alloc_may_go(view, a) && old(a.modify_time, age));
+            && allocs
+                .iter()
+                .all(|a| alloc_may_go(view, a) && old(a.modify_time, age));
         if done {
             evals.insert(eval.id);
             going.extend(allocs.iter().map(|a| a.id));
@@ -122,7 +132,10 @@ fn find(view: &Snapshot, ages: Ages, now: Timestamp) -> Garbage {
         }
     }
     for node in view.nodes() {
-        let unused = view.allocs_of_node(node.id).iter().all(|a| going.contains(&a.id));
+        let unused = view
+            .allocs_of_node(node.id)
+            .iter()
+            .all(|a| going.contains(&a.id));
         if node.status == NodeStatus::Down && unused && old(node.status_updated_at, ages.node) {
             garbage.nodes.push(node.id);
         }
@@ -145,7 +158,9 @@ fn alloc_may_go(view: &Snapshot, alloc: &Allocation) -> bool {
     if !alloc.is_client_terminal() {
         return false;
     }
-    let gone = view.job(&alloc.job_key()).is_none_or(|j| j.stop || j.status == JobStatus::Dead);
+    let gone = view
+        .job(&alloc.job_key())
+        .is_none_or(|j| j.stop || j.status == JobStatus::Dead);
     let failed = alloc.client_status == crate::model::AllocClientStatus::Failed;
     let policy = alloc.task_group().map(|g| g.reschedule);
     let rescheduled = policy.is_some_and(|p| p.unlimited || p.attempts > 0);

@@ -14,9 +14,7 @@ use tokio::time::Instant;
 use super::duty;
 use crate::env::{Clock, TaskGroup};
 use crate::model::node::NodeEvent;
-use crate::model::{
-    ClusterView, EvalTrigger, Evaluation, JobKey, Node, NodeId, NodeStatus,
-};
+use crate::model::{ClusterView, EvalTrigger, Evaluation, JobKey, Node, NodeId, NodeStatus};
 use crate::server::Ctx;
 use crate::state::{Change, Snapshot};
 
@@ -94,7 +92,10 @@ impl Seen {
         if contact.is_some_and(|c| c.open_polls > 0) {
             return false;
         }
-        if contact.and_then(|c| c.excused_until).is_some_and(|at| now < at) {
+        if contact
+            .and_then(|c| c.excused_until)
+            .is_some_and(|at| now < at)
+        {
             return false;
         }
         let last = contact.map(|c| c.last).max(nodes.term_began);
@@ -116,7 +117,9 @@ impl Seen {
     /// Forgets nodes that the state does not have.
     fn retain(&self, view: &Snapshot) {
         let mut nodes = self.lock();
-        nodes.by_id.retain(|id, c| c.open_polls > 0 || view.node(*id).is_some());
+        nodes
+            .by_id
+            .retain(|id, c| c.open_polls > 0 || view.node(*id).is_some());
     }
 
     fn lock(&self) -> MutexGuard<'_, Nodes> {

@@ -19,9 +19,14 @@ pub mod updates;
 pub mod worker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Ctx;
 use crate::env::TaskGroup;
+use crate::state::Change;
+
+/// How long a new leader waits before it tries its barrier again.
+const BARRIER_RETRY: Duration = Duration::from_millis(20);
 
 /// Ways into the term's tasks.
 pub(crate) struct Duties {
@@ -36,9 +41,9 @@ pub(crate) struct Duties {
 pub(super) fn start(ctx: &Arc<Ctx>, term: &TaskGroup) {
     let (ctx, group) = (ctx.clone(), term.clone());
     duty(term, "term", async move {
-        if let Err(error) = ctx.raft.read_barrier().await {
-            tracing::warn!(target: "server", %error, "the term ended before it began");
-            return;
+        while let Err(error) = ctx.propose(Change::Barrier).await {
+            tracing::debug!(target: "server", %error, "the term has not begun yet");
+            ctx.env.clock.sleep(BARRIER_RETRY).await;
         }
         ctx.seen.new_term();
         let duties = Arc::new(Duties {

@@ -34,12 +34,14 @@ impl Handle {
     /// Commits a report; returns where.
     pub async fn report(&self, updates: Vec<AllocUpdate>) -> Result<Index, ApiError> {
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send((updates, reply)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                ApiError::Busy("too many allocation reports wait".to_string())
-            }
-            mpsc::error::TrySendError::Closed(_) => ApiError::NoLeader,
-        })?;
+        self.queue
+            .try_send((updates, reply))
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => {
+                    ApiError::Busy("too many allocation reports wait".to_string())
+                }
+                mpsc::error::TrySendError::Closed(_) => ApiError::NoLeader,
+            })?;
         let lost = |_| ApiError::Unknown("leadership was lost".to_string());
         answer.await.map_err(lost)?
     }
@@ -103,7 +105,8 @@ fn trigger(view: &Snapshot, alloc: &Allocation, update: &AllocUpdate) -> Option<
     if before == AllocClientStatus::Unknown && update.client_status != before {
         return Some(EvalTrigger::Reconnect);
     }
-    let failed = update.client_status == AllocClientStatus::Failed && before != update.client_status;
+    let failed =
+        update.client_status == AllocClientStatus::Failed && before != update.client_status;
     if !failed || alloc.is_server_terminal() || job.stop {
         return None;
     }

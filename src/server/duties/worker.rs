@@ -7,9 +7,7 @@ use tokio::sync::mpsc;
 use super::Duties;
 use super::applier::Submission;
 use super::broker::covered;
-use crate::model::{
-    ClusterView, EvalId, EvalStatus, EvalTrigger, Evaluation, Index, JobKey, Plan,
-};
+use crate::model::{ClusterView, EvalId, EvalStatus, EvalTrigger, Evaluation, Index, JobKey, Plan};
 use crate::scheduler::{self, Inputs, Outcome};
 use crate::server::Ctx;
 use crate::server::replicated::ProposeError;
@@ -100,7 +98,7 @@ fn plan(ctx: &Ctx, view: &Snapshot, eval: &Evaluation, attempt: u32) -> Outcome 
         seed: ctx.env.entropy.uuid().as_u128(),
         attempt,
     };
-    scheduler::schedule(view, eval, inputs)
+    scheduler::schedule(view, eval, &inputs)
 }
 
 /// Commits an outcome; returns what of it was refused.
@@ -165,7 +163,8 @@ async fn give_up(ctx: &Ctx, eval: &Evaluation, index: Index) -> Result<(), Propo
         scheduler::attempts_max(eval.kind)
     );
     failed.blocked = Some(later.id);
-    ctx.propose(Change::UpsertEvals(vec![failed, later])).await?;
+    ctx.propose(Change::UpsertEvals(vec![failed, later]))
+        .await?;
     Ok(())
 }
 
