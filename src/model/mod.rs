@@ -25,6 +25,7 @@ pub mod service;
 pub mod task;
 pub mod time;
 pub mod value;
+pub mod version;
 pub mod verify;
 pub mod view;
 pub mod violation;

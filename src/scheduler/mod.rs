@@ -13,11 +13,32 @@
 //! Start reading at [`schedule`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::model::diff::DesiredUpdates;
-use crate::model::{AllocMetric, Evaluation, JobType, Plan, Timestamp};
+use crate::model::{
+    AllocMetric, ClusterView, EvalStatus, EvalTrigger, Evaluation, Job, JobType, Plan, Timestamp,
+};
 
+mod attributes;
+mod changes;
+mod classify;
+mod feasible;
+mod group;
 mod ids;
+mod names;
+mod plan;
+mod ports;
+mod rank;
+mod reconcile;
+mod reschedule;
+mod sorted;
+mod spread;
+#[cfg(test)]
+mod tests;
+
+use ids::Ids;
+use plan::{Builder, Placed};
 
 /// How often one evaluation is planned again because a part of its plan was refused.
 pub fn attempts_max(kind: JobType) -> u32 {
@@ -67,4 +88,125 @@ pub struct Unplaced {
     pub count: u32,
     /// What the first of them met; the others met the same or worse.
     pub metric: AllocMetric,
+}
+
+/// Plans what `eval`'s job needs on the cluster that `view` shows.
+///
+/// Pure: the same arguments give the same outcome, and planning again on a view where the plan
+/// has been applied changes nothing.
+pub fn schedule(view: &dyn ClusterView, eval: &Evaluation, inputs: &Inputs) -> Outcome {
+    let mut ids = Ids::new(inputs.seed);
+    let job = view.job(&eval.job_key());
+    let mut work = reconcile::reconcile(view, eval, job.as_ref(), inputs.now, &mut ids);
+    let follow_ups = std::mem::take(&mut work.follow_ups);
+    let deployment = work.deployment_id;
+    let mut builder = Builder::new(view, eval, inputs.now, &mut ids, &mut work);
+    builder.fill(job.as_ref().filter(|j| !j.stop), &work);
+    let (plan, placed) = (builder.plan, builder.placed);
+    let groups = work.groups.iter();
+    let annotations: BTreeMap<String, DesiredUpdates> =
+        groups.map(|(name, g)| (name.clone(), g.updates)).collect();
+    let mut done = eval.clone();
+    done.status = EvalStatus::Complete;
+    done.status_description = String::new();
+    done.snapshot_index = view.index();
+    done.modify_time = inputs.now;
+    done.deployment_id = deployment.or(eval.deployment_id);
+    done.annotations = annotations.clone();
+    note_unplaced(&mut done, job.as_deref(), &placed);
+    let blocked = match (&job, placed.report.unplaced.is_empty()) {
+        (Some(job), false) if is_blocked(eval) => {
+            block(&mut done, job, &placed);
+            None
+        }
+        (Some(job), false) => {
+            let blocked = blocked_after(&done, job, &placed, &mut ids, inputs.now);
+            done.blocked = Some(blocked.id);
+            Some(blocked)
+        }
+        (Some(_) | None, _) => None,
+    };
+    Outcome {
+        plan,
+        report: placed.report,
+        follow_ups,
+        blocked,
+        eval: done,
+        annotations,
+    }
+}
+
+/// Ends an evaluation whose plan was refused too often: it fails, and another waits for the
+/// cluster to change. Returns both.
+pub fn give_up(eval: &Evaluation, job: &Job, inputs: &Inputs) -> (Evaluation, Evaluation) {
+    let mut ids = Ids::new(inputs.seed);
+    let trigger = EvalTrigger::MaxPlanAttempts;
+    let mut next = Evaluation::pending(ids.eval(), job, trigger, inputs.now);
+    next.status = EvalStatus::Blocked;
+    next.status_description = "created due to placement conflicts".to_string();
+    next.priority = eval.priority;
+    next.previous = Some(eval.id);
+    next.snapshot_index = eval.snapshot_index;
+    // Any change of capacity may resolve a conflict.
+    next.escaped_class = true;
+    let mut failed = eval.clone();
+    failed.status = EvalStatus::Failed;
+    failed.status_description = format!(
+        "maximum attempts reached ({})",
+        attempts_max(job.spec.kind)
+    );
+    failed.blocked = Some(next.id);
+    failed.modify_time = inputs.now;
+    (failed, next)
+}
+
+/// Whether the evaluation already is one that waited for capacity.
+fn is_blocked(eval: &Evaluation) -> bool {
+    eval.status == EvalStatus::Blocked
+        || matches!(
+            eval.trigger,
+            EvalTrigger::QueuedAllocs | EvalTrigger::MaxPlanAttempts
+        )
+}
+
+fn note_unplaced(eval: &mut Evaluation, job: Option<&Job>, placed: &Placed) {
+    let groups = job.filter(|j| !j.stop).map(|j| &j.spec.groups);
+    let names = groups.into_iter().flatten().map(|g| g.name.clone());
+    let unplaced = &placed.report.unplaced;
+    eval.queued = names
+        .map(|n| {
+            let count = unplaced.get(&n).map_or(0, |u| u.count);
+            (n, count)
+        })
+        .collect();
+    eval.failed_groups = unplaced
+        .iter()
+        .map(|(n, u)| (n.clone(), u.metric.clone()))
+        .collect();
+}
+
+/// Makes `eval` wait for capacity for what was not placed.
+fn block(eval: &mut Evaluation, job: &Arc<Job>, placed: &Placed) {
+    eval.status = EvalStatus::Blocked;
+    eval.status_description = "created to place remaining allocations".to_string();
+    eval.job_modify_index = job.job_modify_index;
+    eval.class_eligibility = placed.classes.clone();
+    eval.escaped_class = placed.escaped;
+}
+
+fn blocked_after(
+    eval: &Evaluation,
+    job: &Arc<Job>,
+    placed: &Placed,
+    ids: &mut Ids,
+    now: Timestamp,
+) -> Evaluation {
+    let mut next = Evaluation::pending(ids.eval(), job, EvalTrigger::QueuedAllocs, now);
+    next.priority = eval.priority;
+    next.previous = Some(eval.id);
+    next.failed_groups = eval.failed_groups.clone();
+    next.queued = eval.queued.clone();
+    next.snapshot_index = eval.snapshot_index;
+    block(&mut next, job, placed);
+    next
 }

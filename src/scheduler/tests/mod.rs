@@ -1,0 +1,1 @@
+//! Whole planner stories on a small cluster kept in maps.
