@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::Caller;
 use super::job::{check, key_of};
-use crate::model::diff::JobDiff;
 use crate::model::job::JobSpec;
 use crate::model::view::SchedulerConfig;
 use crate::model::{
@@ -26,6 +25,9 @@ pub(super) async fn dry_run(
     spec: JobSpec,
     diff: bool,
 ) -> Result<Reply, ApiError> {
+    if diff {
+        return Err(ApiError::Unsupported("the diff of a dry run".to_string()));
+    }
     let ctx = call.ctx;
     let base = ctx.snapshot();
     let warnings = check(&base, &spec)?;
@@ -43,13 +45,12 @@ pub(super) async fn dry_run(
         attempt: 0,
     };
     let outcome = scheduler::schedule(&view, &eval, &inputs);
-    let diff = diff.then(|| annotated_diff(known.as_deref(), &job, &outcome));
     let mut created_evals = outcome.follow_ups;
     created_evals.extend(outcome.blocked);
     Ok(Reply::Planned(Box::new(PlannedJob {
         index,
         job_modify_index: known.map_or(0, |j| j.job_modify_index),
-        diff,
+        diff: None,
         updates: outcome.annotations,
         failed_groups: outcome.eval.failed_groups,
         created_evals,
@@ -79,11 +80,6 @@ fn as_registered(
     job.modify_index = base.index() + 1;
     job.job_modify_index = base.index() + 1;
     job
-}
-
-fn annotated_diff(known: Option<&Job>, job: &Job, outcome: &scheduler::Outcome) -> JobDiff {
-    let old = known.map(|j| &j.spec);
-    crate::model::diff::diff(old, Some(&job.spec), &outcome.annotations)
 }
 
 impl ClusterView for WithJob {
