@@ -25,8 +25,8 @@ pub mod service;
 pub mod task;
 pub mod time;
 pub mod value;
-pub mod version;
 pub mod verify;
+pub mod version;
 pub mod view;
 pub mod violation;
 

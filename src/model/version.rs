@@ -140,7 +140,11 @@ mod tests {
             ("1.2", "!= 1.2.0", false),
             ("nonsense", ">= 0", false),
         ] {
-            assert_eq!(satisfies(version, rules, false), expected, "{version} {rules}");
+            assert_eq!(
+                satisfies(version, rules, false),
+                expected,
+                "{version} {rules}"
+            );
         }
         assert!(check_rules(">= x").is_err());
         assert!(check_rules("=> 1").is_err());

@@ -43,7 +43,12 @@ pub(super) struct Patterns {
 
 impl Patterns {
     /// Whether `left operand right` holds; `None` is an absent value.
-    pub(super) fn holds(&mut self, left: Option<&str>, operand: Operand, right: Option<&str>) -> bool {
+    pub(super) fn holds(
+        &mut self,
+        left: Option<&str>,
+        operand: Operand,
+        right: Option<&str>,
+    ) -> bool {
         match operand {
             Operand::IsSet => left.is_some(),
             Operand::IsNotSet => left.is_none(),

@@ -100,9 +100,9 @@ impl<'a> Rules<'a> {
         for constraint in &self.constraints {
             let left = resolve(node, &constraint.left);
             let right = resolve(node, &constraint.right);
-            let holds =
-                self.patterns
-                    .holds(left.as_deref(), constraint.operand, right.as_deref());
+            let holds = self
+                .patterns
+                .holds(left.as_deref(), constraint.operand, right.as_deref());
             if !holds {
                 return Some(text(constraint));
             }

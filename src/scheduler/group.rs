@@ -15,7 +15,7 @@ use super::reconcile::Context;
 use super::sorted::Sorted;
 use crate::model::diff::DesiredUpdates;
 use crate::model::{
-    AllocClientStatus, AllocId, Allocation, ClusterView, DeploymentGroup, Evaluation, EvalId, Job,
+    AllocClientStatus, AllocId, Allocation, ClusterView, DeploymentGroup, EvalId, Evaluation, Job,
     TaskGroup, Timestamp,
 };
 
@@ -27,8 +27,7 @@ pub(super) mod reason {
     pub(in crate::scheduler) const LOST: &str = "alloc is lost since its node is down";
     pub(in crate::scheduler) const UNKNOWN: &str =
         "alloc is unknown since its node is disconnected";
-    pub(in crate::scheduler) const RESCHEDULED: &str =
-        "alloc was rescheduled because it failed";
+    pub(in crate::scheduler) const RESCHEDULED: &str = "alloc was rescheduled because it failed";
     pub(in crate::scheduler) const RECONNECTED: &str =
         "alloc not needed due to disconnected client reconnect";
 }
@@ -116,9 +115,9 @@ pub(super) fn reconcile(
     allocs: Vec<Arc<Allocation>>,
     ids: &mut Ids,
 ) -> GroupWork {
-    let had_this_version = allocs
-        .iter()
-        .any(|a| a.job.version == context.job.version && a.job.create_index == context.job.create_index);
+    let had_this_version = allocs.iter().any(|a| {
+        a.job.version == context.job.version && a.job.create_index == context.job.create_index
+    });
     let mut sorted = Sorted::sort(context, group, allocs);
     let mut round = Round {
         context,
@@ -173,7 +172,11 @@ impl Round<'_> {
 
     /// Canaries that no promotion can reach any more: of older versions and of a failed one.
     fn stop_superseded_canaries(&mut self, sorted: &mut Sorted) {
-        let failed = self.context.deployment.iter().filter(|_| self.context.held());
+        let failed = self
+            .context
+            .deployment
+            .iter()
+            .filter(|_| self.context.held());
         let failed = failed.filter(|d| d.status == crate::model::DeploymentStatus::Failed);
         let ids: BTreeSet<AllocId> = failed
             .chain(self.context.past.iter())
@@ -224,9 +227,8 @@ impl Round<'_> {
     /// Stops what is above the count.
     fn stop_extra(&mut self, sorted: &mut Sorted) {
         let counted = |a: &&Arc<Allocation>| !self.canaries.contains(&a.id);
-        let have = sorted.keep.iter().filter(counted).count()
-            + sorted.migrate.len()
-            + sorted.now.len();
+        let have =
+            sorted.keep.iter().filter(counted).count() + sorted.migrate.len() + sorted.now.len();
         let mut extra = have.saturating_sub(self.group.count as usize);
         let promoted = self.promoted_names(sorted);
         while extra > 0 {
@@ -315,10 +317,7 @@ impl Round<'_> {
             return self.group.count as usize;
         };
         let mut budget = update.max_parallel as usize;
-        let deployed = sorted
-            .keep
-            .iter()
-            .filter(|a| self.context.is_deployed(a));
+        let deployed = sorted.keep.iter().filter(|a| self.context.is_deployed(a));
         for alloc in deployed {
             match alloc.deployment_health.and_then(|h| h.healthy) {
                 Some(true) => {}
@@ -329,12 +328,7 @@ impl Round<'_> {
         budget
     }
 
-    fn place(
-        &mut self,
-        sorted: &mut Sorted,
-        destructive: Vec<Arc<Allocation>>,
-        canarying: bool,
-    ) {
+    fn place(&mut self, sorted: &mut Sorted, destructive: Vec<Arc<Allocation>>, canarying: bool) {
         let ready = !canarying && !self.context.held();
         let mut budget = match ready {
             true => self.budget(sorted, destructive.len()),
@@ -344,8 +338,7 @@ impl Round<'_> {
             true => Vec::new(),
             false => self.missing(sorted, canarying),
         };
-        self.work.updates.reschedule_now =
-            missing.iter().filter(|p| p.reschedule).count() as u64;
+        self.work.updates.reschedule_now = missing.iter().filter(|p| p.reschedule).count() as u64;
         for place in missing {
             let urgent = place.previous.is_some()
                 && (!place.reschedule || !self.context.held() || !self.was_deployed(&place));
@@ -381,7 +374,9 @@ impl Round<'_> {
     fn migrate(&mut self, leaving: &[Arc<Allocation>]) {
         self.work.updates.migrate = leaving.len() as u64;
         for alloc in leaving {
-            self.work.stops.push(Stop::because(alloc, reason::MIGRATING));
+            self.work
+                .stops
+                .push(Stop::because(alloc, reason::MIGRATING));
             self.work.places.push(Place {
                 name: alloc.name.clone(),
                 canary: alloc.deployment_health.is_some_and(|h| h.canary),
@@ -445,8 +440,7 @@ impl Round<'_> {
             state.desired_total = self.group.count;
         }
         let changes = updates.destructive_update + updates.in_place_update + updates.canary > 0;
-        self.work.starts_deployment =
-            self.context.deployment.is_none()
+        self.work.starts_deployment = self.context.deployment.is_none()
             && state.desired_total > 0
             && (!had_this_version || changes);
         if state.desired_total == 0 {

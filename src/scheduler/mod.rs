@@ -151,10 +151,8 @@ pub fn give_up(eval: &Evaluation, job: &Job, inputs: &Inputs) -> (Evaluation, Ev
     next.escaped_class = true;
     let mut failed = eval.clone();
     failed.status = EvalStatus::Failed;
-    failed.status_description = format!(
-        "maximum attempts reached ({})",
-        attempts_max(job.spec.kind)
-    );
+    failed.status_description =
+        format!("maximum attempts reached ({})", attempts_max(job.spec.kind));
     failed.blocked = Some(next.id);
     failed.modify_time = inputs.now;
     (failed, next)

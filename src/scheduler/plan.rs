@@ -122,7 +122,11 @@ impl<'a> Builder<'a> {
             next.deployment_id = self.deployment;
             next.deployment_health = None;
         }
-        self.plan.places.entry(alloc.node_id).or_default().push(next);
+        self.plan
+            .places
+            .entry(alloc.node_id)
+            .or_default()
+            .push(next);
     }
 
     fn place_group(
@@ -249,7 +253,11 @@ impl<'a> Builder<'a> {
         metrics: AllocMetric,
     ) -> Allocation {
         let deployed = place.job.as_ref().is_none_or(|j| Arc::ptr_eq(j, job));
-        let newest = self.plan.job.as_ref().is_some_and(|j| j.version == job.version);
+        let newest = self
+            .plan
+            .job
+            .as_ref()
+            .is_some_and(|j| j.version == job.version);
         let deployment_id = self.deployment.filter(|_| deployed && newest);
         let previous = place.previous.as_deref();
         let policy = job.group(group).map(|g| g.reschedule);

@@ -58,7 +58,9 @@ impl<'a> Asks<'a> {
         for (ask, task) in &self.asks {
             let value = match ask.fixed {
                 Some(port) => port,
-                None => pick(range(node), ids, |p| used.contains(&p) || taken.contains(&p))?,
+                None => pick(range(node), ids, |p| {
+                    used.contains(&p) || taken.contains(&p)
+                })?,
             };
             taken.insert(value);
             ports.push(AllocatedPort {

@@ -106,7 +106,11 @@ impl<'a> Rooms<'a> {
 #[derive(Clone)]
 enum Own {
     /// Its own parts: bin packing or spreading, anti-affinity, affinity.
-    Fits { packing: f64, crowding: f64, affinity: f64 },
+    Fits {
+        packing: f64,
+        crowding: f64,
+        affinity: f64,
+    },
     Full(String),
 }
 
@@ -231,7 +235,9 @@ impl<'a> Ranker<'a> {
             }
         }
         metric.scores = best.iter().map(|(s, _, parts)| shown(*s, parts)).collect();
-        let chosen = best.first().map(|(_, at, _)| self.feasible.nodes[*at].clone());
+        let chosen = best
+            .first()
+            .map(|(_, at, _)| self.feasible.nodes[*at].clone());
         (chosen, metric)
     }
 
@@ -324,7 +330,11 @@ impl<'a> Ranker<'a> {
 
     fn affinity(&self, node: &Node) -> f64 {
         let mut patterns = Patterns::default();
-        let weights: f64 = self.affinities.iter().map(|a| f64::from(a.weight).abs()).sum();
+        let weights: f64 = self
+            .affinities
+            .iter()
+            .map(|a| f64::from(a.weight).abs())
+            .sum();
         let matched: f64 = self
             .affinities
             .iter()
@@ -335,7 +345,11 @@ impl<'a> Ranker<'a> {
             })
             .map(|a| f64::from(a.weight))
             .sum();
-        if weights > 0.0 { matched / weights } else { 0.0 }
+        if weights > 0.0 {
+            matched / weights
+        } else {
+            0.0
+        }
     }
 
     /// The group that is ranked for.

@@ -79,7 +79,8 @@ pub(super) fn reconcile(
     };
     let Some(job) = job.filter(|j| !j.stop) else {
         for (name, allocs) in allocs {
-            work.groups.insert(name, group::stop_all(view, &allocs, now));
+            work.groups
+                .insert(name, group::stop_all(view, &allocs, now));
         }
         return work;
     };

@@ -131,10 +131,7 @@ impl Sorted {
             || classify(context.view, alloc, context.now) == Class::Lost;
         let node = context.view.node(alloc.node_id);
         if let (Some(after), Some(node)) = (after, node.filter(|_| going && alloc.next.is_none())) {
-            let until = node
-                .status_updated_at
-                .plus(after)
-                .plus(longest_kill(group));
+            let until = node.status_updated_at.plus(after).plus(longest_kill(group));
             if until > context.now {
                 self.hold_until = self.hold_until.max(Some(until));
             }
@@ -205,7 +202,10 @@ impl Sorted {
             (&mut self.migrate, false),
             (&mut self.lost, true),
         ] {
-            taken.extend(list.extract_if(.., |a| ids.contains(&a.id)).map(|a| (a, lost)));
+            taken.extend(
+                list.extract_if(.., |a| ids.contains(&a.id))
+                    .map(|a| (a, lost)),
+            );
         }
         self.later.retain(|(a, _)| !ids.contains(&a.id));
         self.disconnecting.retain(|a| !ids.contains(&a.id));
@@ -295,10 +295,7 @@ fn failed_due(context: &Context<'_>, group: &TaskGroup, alloc: &Allocation) -> D
 }
 
 /// The position of the highest name among those that `may` go; of two alike the older one.
-fn highest(
-    allocs: &[Arc<Allocation>],
-    may: impl Fn(&Arc<Allocation>) -> bool,
-) -> Option<usize> {
+fn highest(allocs: &[Arc<Allocation>], may: impl Fn(&Arc<Allocation>) -> bool) -> Option<usize> {
     let key = |a: &Allocation| {
         let newness = std::cmp::Reverse((a.job.version, a.create_index));
         (a.index(), newness, a.id)
@@ -344,11 +341,18 @@ fn keeps_original(original: &Allocation, replacement: &Allocation) -> bool {
 }
 
 fn score(alloc: &Allocation) -> f64 {
-    let own = alloc.metrics.scores.iter().find(|s| s.node == alloc.node_id);
+    let own = alloc
+        .metrics
+        .scores
+        .iter()
+        .find(|s| s.node == alloc.node_id);
     own.map_or(0.0, |s| s.total)
 }
 
 fn started(alloc: &Allocation) -> Timestamp {
     let starts = alloc.task_states.values().map(|s| s.started_at);
-    starts.filter(|t| t.is_set()).min().unwrap_or(Timestamp(i64::MAX))
+    starts
+        .filter(|t| t.is_set())
+        .min()
+        .unwrap_or(Timestamp(i64::MAX))
 }

@@ -29,6 +29,8 @@ enum Fate {
     Fine,
     /// It fails as soon as it runs.
     Fails,
+    /// It fails if it is of this version.
+    FailsAt(u64),
 }
 
 struct Cluster {
@@ -226,7 +228,7 @@ async fn client(server: Server, node: Node, fates: watch::Receiver<Fate>) {
             if alloc.is_server_terminal() {
                 updates.push(update(alloc, AllocClientStatus::Complete));
             } else if alloc.client_status == AllocClientStatus::Pending {
-                if fate == Fate::Fails {
+                if fate == Fate::Fails || fate == Fate::FailsAt(alloc.job.version) {
                     updates.push(update(alloc, AllocClientStatus::Failed));
                 } else {
                     updates.push(update(alloc, AllocClientStatus::Running));
@@ -559,5 +561,175 @@ async fn an_unwatched_blocking_read_ends_at_its_wait() {
     let answer = answer.await.unwrap();
     assert!(matches!(answer.body, Body::Nodes(_)));
     assert!(clock.now() - start >= Duration::from_secs(30));
+    cluster.stop().await;
+}
+
+/// `job` with an environment that makes its tasks differ from before.
+fn changed(job: &Job, value: &str) -> Job {
+    let mut job = job.clone();
+    let task = &mut job.spec.groups[0].tasks[0];
+    task.env.insert("COLOR".into(), value.into());
+    job
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_version_replaces_the_old_one_step_by_step() {
+    let mut cluster = Cluster::boot().await;
+    cluster.client(1).await;
+    let job = job("web", 3);
+    cluster.register(&job).await.unwrap();
+    cluster.deployment(DeploymentStatus::Successful).await;
+    cluster.register(&changed(&job, "blue")).await.unwrap();
+    let done = cluster
+        .until("version 1 rolled out", |view| {
+            // One at a time: never fewer than two run.
+            let live = view.allocs().filter(|a| !a.is_terminal()).count();
+            assert!(live >= 2, "{}", show(view));
+            let latest = view.latest_deployment(&key())?;
+            let done = latest.status == DeploymentStatus::Successful;
+            (latest.job_version == 1 && done).then_some(latest)
+        })
+        .await;
+    assert_eq!(done.groups["web"].healthy, 3);
+    let running = cluster.running(3).await;
+    assert!(running.iter().all(|a| a.job.version == 1));
+    cluster.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_update_goes_back_to_the_stable_version() {
+    let mut cluster = Cluster::boot().await;
+    let fate = cluster.client(1).await;
+    let mut job = job("web", 1);
+    let group = &mut job.spec.groups[0];
+    group.update.as_mut().unwrap().auto_revert = true;
+    group.reschedule.unlimited = false;
+    cluster.register(&job).await.unwrap();
+    cluster.deployment(DeploymentStatus::Successful).await;
+    fate.send_replace(Fate::FailsAt(1));
+    cluster.register(&changed(&job, "broken")).await.unwrap();
+    let failed = cluster
+        .until("failed", |view| {
+            let mut all = view.deployments_of_job(&key()).into_iter();
+            all.find(|d| d.status == DeploymentStatus::Failed)
+        })
+        .await;
+    assert_eq!(
+        failed.status_description,
+        "Failed due to unhealthy allocations - rolling back to job version 0"
+    );
+    let back = cluster.running(1).await;
+    assert_eq!(back[0].job.version, 2);
+    assert_eq!(back[0].job.spec, job.spec);
+    cluster.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn canaries_run_beside_until_promoted() {
+    let mut cluster = Cluster::boot().await;
+    cluster.client(1).await;
+    let mut job = job("web", 2);
+    job.spec.groups[0].update.as_mut().unwrap().canary = 1;
+    cluster.register(&job).await.unwrap();
+    cluster.deployment(DeploymentStatus::Successful).await;
+    cluster.register(&changed(&job, "blue")).await.unwrap();
+    let early = cluster
+        .until("a canary", |view| {
+            let latest = view.latest_deployment(&key())?;
+            (latest.job_version == 1).then_some(latest)
+        })
+        .await;
+    let promote = Op::PromoteDeployment {
+        id: early.id,
+        groups: Vec::new(),
+    };
+    let refused = cluster.op(promote.clone()).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "Task group \"web\" has 0/1 healthy allocations"
+    );
+    cluster
+        .until("the canary healthy", |view| {
+            (view.deployment(early.id)?.groups["web"].healthy == 1).then_some(())
+        })
+        .await;
+    cluster.running(3).await;
+    cluster.op(promote).await.unwrap();
+    cluster.deployment(DeploymentStatus::Successful).await;
+    let running = cluster.running(2).await;
+    assert!(running.iter().all(|a| a.job.version == 1));
+    cluster.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_says_what_would_happen_and_changes_nothing() {
+    let mut cluster = Cluster::boot().await;
+    cluster.client(1).await;
+    let before = cluster.raft.store().snapshot().index();
+    let op = Op::PlanJob {
+        job: Box::new(job("web", 40).spec),
+        diff: false,
+    };
+    let Reply::Planned(planned) = cluster.op(op).await.unwrap() else {
+        panic!("not a plan");
+    };
+    assert_eq!(planned.job_modify_index, 0);
+    assert_eq!(planned.updates["web"].place, 40);
+    assert_eq!(
+        planned.failed_groups["web"].dimension_exhausted["memory"],
+        1
+    );
+    assert_eq!(cluster.raft.store().snapshot().index(), before);
+    cluster.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_node_takes_nothing_new_until_it_is_opened() {
+    let mut cluster = Cluster::boot().await;
+    cluster.client(1).await;
+    let set = |eligibility| Op::NodeEligibility {
+        id: node(1).id,
+        eligibility,
+    };
+    use crate::model::Eligibility::{Eligible, Ineligible};
+    cluster.op(set(Ineligible)).await.unwrap();
+    cluster.register(&job("web", 1)).await.unwrap();
+    let blocked = |view: &Snapshot| {
+        view.active_evals()
+            .any(|e| e.status == EvalStatus::Blocked)
+            .then_some(())
+    };
+    cluster.until("blocked", blocked).await;
+    cluster.op(set(Eligible)).await.unwrap();
+    cluster.running(1).await;
+    cluster.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_allocation_is_replaced_and_a_scaled_job_grows() {
+    let mut cluster = Cluster::boot().await;
+    cluster.client(1).await;
+    let mut job = job("web", 1);
+    job.spec.groups[0].update = None;
+    cluster.register(&job).await.unwrap();
+    let first = cluster.running(1).await.remove(0);
+    let stop = Op::StopAlloc {
+        id: first.id,
+        no_shutdown_delay: false,
+    };
+    cluster.op(stop).await.unwrap();
+    cluster
+        .until("replaced", |view| {
+            let running = with_status(view, AllocClientStatus::Running).pop()?;
+            (running.previous == Some(first.id)).then_some(())
+        })
+        .await;
+    let scale = Op::ScaleJob {
+        key: key(),
+        group: "web".into(),
+        count: 3,
+    };
+    cluster.op(scale).await.unwrap();
+    cluster.running(3).await;
     cluster.stop().await;
 }
