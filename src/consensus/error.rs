@@ -136,11 +136,7 @@ impl From<ClientWriteError<TypeConfig>> for WriteFailure {
                 }),
             },
             ClientWriteError::LogEntryDiscarded(_) => Self::Other(ProposeError::Unknown),
-            // Only changes of the membership are refused for these.
-            other @ (ClientWriteError::ChangeMembershipError(_)
-            | ClientWriteError::PreconditionFailed(_)) => {
-                Self::Other(ProposeError::Encode(other.to_string()))
-            }
+            other => Self::Other(ProposeError::Encode(other.to_string())),
         }
     }
 }

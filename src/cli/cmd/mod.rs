@@ -1,0 +1,50 @@
+//! The commands, a file a family.
+
+pub mod alloc;
+pub mod cluster;
+pub mod deployment;
+pub mod eval;
+pub mod job;
+pub mod misc;
+pub mod namespace;
+pub mod node;
+pub mod operator;
+pub mod service;
+pub mod status;
+
+use super::fail::Failure;
+use super::registry::Command;
+
+/// Every command there is.
+pub fn all() -> Vec<&'static Command> {
+    let families: [&[Command]; 11] = [
+        job::COMMANDS,
+        alloc::COMMANDS,
+        node::COMMANDS,
+        eval::COMMANDS,
+        deployment::COMMANDS,
+        cluster::COMMANDS,
+        operator::COMMANDS,
+        service::COMMANDS,
+        namespace::COMMANDS,
+        status::COMMANDS,
+        misc::COMMANDS,
+    ];
+    families.into_iter().flatten().collect()
+}
+
+/// The one argument that a command takes.
+pub fn one<'a>(rest: &'a [String], sentence: &str) -> Result<&'a str, Failure> {
+    match rest {
+        [one] => Ok(one),
+        _ => Err(super::fail::arguments(sentence)),
+    }
+}
+
+/// Refuses arguments.
+pub fn no_arguments(rest: &[String]) -> Result<(), Failure> {
+    if rest.is_empty() {
+        return Ok(());
+    }
+    Err(super::fail::arguments("This command takes no arguments"))
+}

@@ -1,0 +1,88 @@
+//! `node …`
+
+mod drain;
+mod stats;
+mod status;
+
+pub use status::status;
+
+use crate::cli::flags::{Flag, list, switch, value};
+use crate::cli::json;
+use crate::cli::registry::{Command, command};
+
+static STATUS: &[Flag] = &[
+    switch("self", "Shows the node of the agent that is asked."),
+    switch("stats", "Shows what the machine uses, in detail."),
+    switch("allocs", "Shows in the list how many allocations run."),
+    switch("short", "Shows less."),
+    switch("os", "Shows the operating system in the list."),
+    switch("quiet", "Prints ids alone."),
+    switch("verbose", "Shows whole ids, attributes and metadata."),
+    value("filter", "<expression>", "Lists those alone that fit."),
+    value("per-page", "<n>", "How many to list."),
+    value("page-token", "<token>", "Where the page starts."),
+    switch("ui", "Prints the address of the page."),
+];
+static DRAIN: &[Flag] = &[
+    switch("enable", "Starts a drain."),
+    switch("disable", "Ends a drain."),
+    value(
+        "deadline",
+        "<duration>",
+        "How long allocations may take to leave; 1h unless set.",
+    ),
+    switch("force", "Ends all allocations at once."),
+    switch("no-deadline", "Lets allocations take as long as they need."),
+    switch("ignore-system", "Leaves system jobs where they are."),
+    switch(
+        "keep-ineligible",
+        "With -disable: the node stays ineligible.",
+    ),
+    switch("monitor", "Watches a drain that is going on."),
+    switch("detach", "Returns at once."),
+    value("m", "<message>", "A message that is kept with the drain."),
+    list(
+        "meta",
+        "<key=value>",
+        "Metadata that is kept with the drain. May be given several times.",
+    ),
+    switch("self", "Means the node of the agent that is asked."),
+    switch("yes", "Answers questions with yes."),
+];
+static ELIGIBILITY: &[Flag] = &[
+    switch("enable", "The node gets new allocations."),
+    switch("disable", "The node gets no new allocations."),
+    switch("self", "Means the node of the agent that is asked."),
+];
+
+/// The commands of this family.
+pub static COMMANDS: &[Command] = &[
+    Command {
+        flags: &[json::FLAGS, STATUS],
+        ..command(
+            "node status",
+            "[options] [<node>]",
+            "Show a node, or list all",
+            status,
+        )
+    },
+    Command {
+        about: "Moves all allocations off a node, or ends that.",
+        flags: &[DRAIN],
+        ..command(
+            "node drain",
+            "[options] <node>",
+            "Move allocations off a node",
+            drain::drain,
+        )
+    },
+    Command {
+        flags: &[ELIGIBILITY],
+        ..command(
+            "node eligibility",
+            "[options] <node>",
+            "Say whether a node gets new allocations",
+            drain::eligibility,
+        )
+    },
+];
