@@ -20,7 +20,13 @@ const OUTPUT_MAX: usize = 3 * 1024;
 
 /// A check that was not run yet.
 pub fn pending(target: &CheckTarget, now: Timestamp) -> CheckResult {
-    result(target, CheckStatus::Pending, 0, "nomad: waiting to run".to_string(), now)
+    result(
+        target,
+        CheckStatus::Pending,
+        0,
+        "nomad: waiting to run".to_string(),
+        now,
+    )
 }
 
 /// Runs the check once; takes no longer than its timeout.
@@ -28,11 +34,12 @@ pub async fn run(env: &Env, target: &CheckTarget) -> CheckResult {
     let limit = target.check.timeout;
     let outcome = match &target.address {
         Err(reason) => Err(reason.clone()),
-        Ok((host, port)) => match timeout(&*env.clock, limit, probe(env, target, host, *port)).await
-        {
-            Ok(outcome) => outcome,
-            Err(_) => Err(format!("no answer within {limit:?}")),
-        },
+        Ok((host, port)) => {
+            match timeout(&*env.clock, limit, probe(env, target, host, *port)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(format!("no answer within {limit:?}")),
+            }
+        }
     };
     let now = Timestamp(env.clock.wall());
     match outcome {
@@ -51,20 +58,38 @@ async fn probe(
     host: &str,
     port: u16,
 ) -> Result<(u16, String), String> {
-    let text = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let text = if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    };
     let addr: SocketAddr = match text.parse() {
         Ok(addr) => addr,
         Err(_) => {
             let found = env.net.resolve(&text).await.map_err(|e| e.to_string())?;
-            *found.first().ok_or_else(|| format!("`{host}` has no address"))?
+            *found
+                .first()
+                .ok_or_else(|| format!("`{host}` has no address"))?
         }
     };
-    let conn = env.net.connect(addr, target.check.timeout).await.map_err(|e| e.to_string())?;
+    let conn = env
+        .net
+        .connect(addr, target.check.timeout)
+        .await
+        .map_err(|e| e.to_string())?;
     match &target.check.kind {
         CheckKind::Tcp => Ok((0, "nomad: tcp ok".to_string())),
         CheckKind::Http { tls: true, .. } => Err("https checks are not supported yet".to_string()),
-        CheckKind::Http { path, method, body, headers, .. } => {
-            let mut request = Request::builder().method(method.as_str()).uri(path.as_str());
+        CheckKind::Http {
+            path,
+            method,
+            body,
+            headers,
+            ..
+        } => {
+            let mut request = Request::builder()
+                .method(method.as_str())
+                .uri(path.as_str());
             if !headers.keys().any(|k| k.eq_ignore_ascii_case("host")) {
                 request = request.header("Host", &text);
             }
@@ -90,12 +115,20 @@ async fn exchange(
         .await
         .map_err(|e| e.to_string())?;
     let answer = async {
-        let response = sender.send_request(request).await.map_err(|e| e.to_string())?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|e| e.to_string())?;
         let status = response.status().as_u16();
         // A longer body says no more about health: its length is all that is lost.
-        let body = Limited::new(response.into_body(), OUTPUT_MAX).collect().await;
+        let body = Limited::new(response.into_body(), OUTPUT_MAX)
+            .collect()
+            .await;
         let text = body.map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned());
-        Ok((status, text.unwrap_or_else(|_| format!("more than {OUTPUT_MAX} bytes"))))
+        Ok((
+            status,
+            text.unwrap_or_else(|_| format!("more than {OUTPUT_MAX} bytes")),
+        ))
     };
     tokio::pin!(answer, connection);
     tokio::select! {

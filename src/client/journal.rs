@@ -84,7 +84,9 @@ impl Journal {
     /// The index of the newest answer that was acted on; 0: none.
     pub async fn last_index(&self) -> Result<Index, StoreError> {
         let stored = self.store.get(LAST_INDEX).await?;
-        Ok(stored.and_then(|b| b.try_into().ok()).map_or(0, u64::from_be_bytes))
+        Ok(stored
+            .and_then(|b| b.try_into().ok())
+            .map_or(0, u64::from_be_bytes))
     }
 
     /// Remembers the index of an answer that is being acted on.

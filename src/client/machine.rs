@@ -147,10 +147,12 @@ impl Machine {
         }
     }
 
-    /// Takes up what was journalled. A dead task stays dead.
-    pub fn restore(&mut self, saved: Saved) {
+    /// Takes up what was journalled. A dead task stays dead; one with a process (`alive`) waits
+    /// to hear from its driver.
+    pub fn restore(&mut self, saved: Saved, alive: bool) {
         self.stage = match saved.state.phase {
             TaskPhase::Dead => Stage::Dead,
+            TaskPhase::Pending | TaskPhase::Running if alive => Stage::Starting,
             TaskPhase::Pending | TaskPhase::Running => Stage::Idle,
         };
         self.state = saved.state;
@@ -236,6 +238,9 @@ impl Machine {
             return self.started(now);
         }
         self.stage = Stage::Running;
+        if self.killed {
+            return self.stop(false, now);
+        }
         Effect::None
     }
 
@@ -468,8 +473,26 @@ mod tests {
         let mut task = machine(1);
         play(&mut task, &[Input::Begin, Input::Started]);
         let mut after = machine(1);
-        after.restore(task.saved());
+        after.restore(task.saved(), true);
         assert_eq!(play(&mut after, &[Input::Reattached]), Effect::None);
         assert_eq!(after.state, task.state);
+    }
+
+    #[test]
+    fn a_restored_task_that_is_killed_is_stopped_once_it_is_found() {
+        let mut task = machine(1);
+        play(&mut task, &[Input::Begin, Input::Started]);
+        let kill = Input::Kill { event: None };
+        let restored = || {
+            let mut after = machine(1);
+            after.restore(task.saved(), true);
+            after
+        };
+        let found = play(&mut restored(), &[kill.clone(), Input::Reattached]);
+        assert_eq!(found, Effect::Stop);
+        let gone = Input::NotFound {
+            message: "no such container".into(),
+        };
+        assert_eq!(play(&mut restored(), &[kill, gone]), Effect::Finish);
     }
 }

@@ -34,10 +34,18 @@ pub fn orders(wanted: &ClientAllocs, here: &BTreeMap<AllocId, Here>) -> Vec<Orde
     if !wanted.known {
         return Vec::new();
     }
-    let mut orders: Vec<_> = wanted.allocs.iter().filter_map(|a| order(a, here)).collect();
+    let mut orders: Vec<_> = wanted
+        .allocs
+        .iter()
+        .filter_map(|a| order(a, here))
+        .collect();
     if wanted.linearizable {
         let listed = |id: &AllocId| wanted.allocs.iter().any(|a| a.id == *id);
-        orders.extend(here.keys().filter(|id| !listed(id)).map(|id| Order::Remove(*id)));
+        orders.extend(
+            here.keys()
+                .filter(|id| !listed(id))
+                .map(|id| Order::Remove(*id)),
+        );
     }
     orders
 }

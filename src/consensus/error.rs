@@ -136,7 +136,11 @@ impl From<ClientWriteError<TypeConfig>> for WriteFailure {
                 }),
             },
             ClientWriteError::LogEntryDiscarded(_) => Self::Other(ProposeError::Unknown),
-            other => Self::Other(ProposeError::Encode(other.to_string())),
+            // Only changes of the membership are refused for these.
+            other @ (ClientWriteError::ChangeMembershipError(_)
+            | ClientWriteError::PreconditionFailed(_)) => {
+                Self::Other(ProposeError::Encode(other.to_string()))
+            }
         }
     }
 }

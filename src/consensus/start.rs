@@ -190,8 +190,17 @@ impl Consensus {
             addresses: config.addresses.clone(),
             append_limit: (timers.election_max * 2).max(Duration::from_secs(2)),
         };
-        let raft = Raft::new(who.server, raft_config, links, log.clone(), machine).await;
-        let raft = raft.map_err(|e| StartError::Recover(e.to_string()))?;
+        let raft = match Raft::new(who.server, raft_config, links, log.clone(), machine).await {
+            Ok(raft) => raft,
+            Err(e) => {
+                let reason = e.to_string();
+                drop(log);
+                if let Err(e) = writer.close().await {
+                    tracing::warn!(target: "raft", error = %e, "could not close the Raft log");
+                }
+                return Err(StartError::Recover(reason));
+            }
+        };
         let inbound = Arc::new(Inbound {
             raft: raft.clone(),
             identity: identity.clone(),

@@ -69,13 +69,13 @@ pub trait DiskFile: Send + Sync {
 
     fn set_len(&self, len: u64) -> DiskResult<'static, ()>;
 
-    fn len(&self) -> DiskResult<'static, u64>;
+    fn size(&self) -> DiskResult<'static, u64>;
 }
 
 /// Reads a whole file.
 pub async fn read_all(disk: &dyn Disk, path: &Path) -> io::Result<Bytes> {
     let file = disk.open(path, Open::Read).await?;
-    let len = file.len().await?;
+    let len = file.size().await?;
     let len = usize::try_from(len).map_err(io::Error::other)?;
     file.read_at(0, len).await
 }
@@ -115,7 +115,7 @@ mod tests {
         first.await.unwrap();
         file.set_len(8).await.unwrap();
         file.sync_data().await.unwrap();
-        assert_eq!(file.len().await.unwrap(), 8);
+        assert_eq!(file.size().await.unwrap(), 8);
         assert_eq!(&file.read_at(1, 100).await.unwrap()[..], b"elp!\0\0\0");
         assert_eq!(&file.read_at(9, 1).await.unwrap()[..], b"");
         drop(file);

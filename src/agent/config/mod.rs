@@ -128,6 +128,25 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What to tell others once sockets are bound: a port that was left to the system is known.
+    pub fn advertise_with(&self, bound: Addrs) -> Addrs {
+        let real = |told: SocketAddr, wanted: SocketAddr, got: SocketAddr| {
+            let port = if told.port() == wanted.port() {
+                got.port()
+            } else {
+                told.port()
+            };
+            SocketAddr::new(told.ip(), port)
+        };
+        Addrs {
+            http: real(self.advertise.http, self.bind.http, bound.http),
+            rpc: real(self.advertise.rpc, self.bind.rpc, bound.rpc),
+            serf: real(self.advertise.serf, self.bind.serf, bound.serf),
+        }
+    }
+}
+
 /// What of the machine the configuration depends on.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
@@ -176,6 +195,12 @@ impl Reader<'_> {
         if !server_on && !client_on {
             self.mistakes
                 .push("Must specify either server, client or dev mode for the agent.".to_string());
+        }
+        if client_on && !server_on {
+            self.mistakes.push(
+                "a client without a server is not supported yet: enable the server role too"
+                    .to_string(),
+            );
         }
         let data_dir = self.data_dir(dev);
         self.refuse_switches();
@@ -293,7 +318,7 @@ impl Reader<'_> {
             Ipv4Addr::UNSPECIFIED.into()
         };
         let bind_all = self.ip("bind_addr", machine).unwrap_or(default);
-        let mut bind = |reader: &mut Self, name: &str, port: u16| {
+        let bind = |reader: &mut Self, name: &str, port: u16| {
             let ip = reader
                 .ip(&format!("addresses.{name}"), machine)
                 .unwrap_or(bind_all);

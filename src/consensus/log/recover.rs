@@ -222,7 +222,7 @@ impl Found {
 
 async fn read(disk: &dyn Disk, path: &Path) -> io::Result<(std::sync::Arc<dyn DiskFile>, Bytes)> {
     let file = disk.open(path, Open::Write).await?;
-    let len = usize::try_from(file.len().await?).map_err(io::Error::other)?;
+    let len = usize::try_from(file.size().await?).map_err(io::Error::other)?;
     let bytes = file.read_at(0, len).await?;
     Ok((file, bytes))
 }

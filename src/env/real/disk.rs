@@ -195,7 +195,7 @@ impl DiskFile for RealFile {
         self.0.run(move |file| file.set_len(len))
     }
 
-    fn len(&self) -> DiskResult<'static, u64> {
+    fn size(&self) -> DiskResult<'static, u64> {
         self.0.run(|file| Ok(file.metadata()?.len()))
     }
 }

@@ -32,6 +32,11 @@ impl Host for RealHost {
     }
 }
 
+/// What the machine is, before there is a runtime: for reading the configuration.
+pub fn quick_facts() -> HostFacts {
+    read_facts(Path::new("/"))
+}
+
 /// A file's text, trimmed; empty where it cannot be read.
 fn text(path: &str) -> String {
     fs::read_to_string(path)

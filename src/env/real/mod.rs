@@ -12,6 +12,6 @@ pub use alloc_fs::RealAllocFs;
 pub use clock::RealClock;
 pub use disk::RealDisk;
 pub use entropy::RealEntropy;
-pub use host::RealHost;
+pub use host::{RealHost, quick_facts};
 pub use net::RealNet;
 pub use store::RealStore;

@@ -495,7 +495,7 @@ impl DiskFile for SimFile {
         }))
     }
 
-    fn len(&self) -> DiskResult<'static, u64> {
+    fn size(&self) -> DiskResult<'static, u64> {
         ready(self.with(|image| Ok(image.inode(self.inode)?.seen.len() as u64)))
     }
 }
@@ -523,7 +523,7 @@ mod tests {
             let file = file_with(&disk, b"synced").await;
             file.write_at(6, Bytes::from_static(b"more")).await.unwrap();
             disk.crash();
-            assert!(file.len().await.is_err());
+            assert!(file.size().await.is_err());
             let left = read_all(&disk, Path::new("/d/f")).await.unwrap();
             assert!(left.starts_with(b"synced"));
             lost += usize::from(left.len() == 6);

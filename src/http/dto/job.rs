@@ -427,3 +427,56 @@ fn check(check: &Check, service: &Service) -> Value {
         "Type": kind,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::json as loose;
+    use crate::model::Timestamp;
+    use crate::model::canonical::CanonicalDefaults;
+    use crate::model::draft::JobDraft;
+
+    /// What a server shows of a job registers as the same job: `job inspect | job run -json`.
+    #[test]
+    fn what_is_shown_registers_as_the_same_job() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parse");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|e| e != "json") {
+                continue;
+            }
+            let draft: JobDraft = loose::read(&std::fs::read(&path).unwrap()).unwrap();
+            let first = draft.canonical(&CanonicalDefaults::default());
+            if !first.violations.is_empty() {
+                continue;
+            }
+            seen += 1;
+            let shown = job(&Job::new(first.spec.clone(), Timestamp(1)));
+            let text = serde_json::to_vec(&shown).unwrap();
+            let again: JobDraft = loose::read(&text).unwrap();
+            let again = again.canonical(&CanonicalDefaults::default());
+            assert_eq!(again.violations, [], "{}", path.display());
+            assert_eq!(again.spec, first.spec, "{}", path.display());
+        }
+        assert!(seen > 30, "only {seen} captures were canonical");
+    }
+
+    /// Every key that a real server shows of a job is there, and no other.
+    #[test]
+    fn the_keys_are_the_captured_ones() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parse");
+        let text = std::fs::read(format!("{folder}/001-minimal.json")).unwrap();
+        let draft: JobDraft = loose::read(&text).unwrap();
+        let spec = draft.canonical(&CanonicalDefaults::default()).spec;
+        let shown = job(&Job::new(spec, Timestamp(1)));
+        let parsed: Value = serde_json::from_slice(&text).unwrap();
+        let keys = |value: &Value| {
+            let mut keys: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
+            keys.retain(|k| !matches!(k.as_str(), "Migrate" | "Reschedule"));
+            keys.sort();
+            keys
+        };
+        assert_eq!(keys(&shown), keys(&parsed));
+    }
+}

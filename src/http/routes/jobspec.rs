@@ -7,8 +7,10 @@ use crate::http::dto::convert;
 use crate::http::dto::jobs::{JobValidateRequest, JobValidateResponse, JobsParseRequest};
 use crate::http::error::HttpError;
 use crate::jobspec::{self, Diagnostic, Sealed, Source, Variables};
+use crate::model::canonical::{Canonical, CanonicalDefaults};
 use crate::model::draft::JobDraft;
 use crate::model::job::JobSpec;
+use crate::model::violation;
 
 /// What job files that come over the API are called in messages.
 const SOURCE_NAME: &str = "input.hcl";
@@ -44,14 +46,27 @@ pub(super) async fn parse(ctx: &Ctx) -> Result<Response, HttpError> {
         }
     };
     if request.canonicalize {
-        return Err(HttpError::unavailable("filling in a draft's defaults"));
+        return ctx.plain_json(&draft.canonical_draft());
     }
     ctx.plain_json(&draft)
 }
 
 /// The job that a draft means, with what is worth a warning.
-pub(super) fn canonical(_ctx: &Ctx, _draft: JobDraft) -> Result<(JobSpec, Vec<String>), HttpError> {
-    Err(HttpError::unavailable("registering a job"))
+pub(super) fn canonical(ctx: &Ctx, draft: JobDraft) -> Result<(JobSpec, Vec<String>), HttpError> {
+    let made = filled(ctx, &draft);
+    if made.violations.is_empty() {
+        Ok((made.spec, made.warnings))
+    } else {
+        Err(HttpError::failed(violation::text(&made.violations)))
+    }
+}
+
+/// The draft with this agent's defaults.
+fn filled(ctx: &Ctx, draft: &JobDraft) -> Canonical {
+    draft.canonical(&CanonicalDefaults {
+        region: ctx.app.local.info().region,
+        ..CanonicalDefaults::default()
+    })
 }
 
 /// `PUT /v1/validate/job`
@@ -65,9 +80,11 @@ pub(super) async fn validate(ctx: &Ctx) -> Result<Response, HttpError> {
         driver_config_validated: true,
         ..JobValidateResponse::default()
     };
-    match canonical(ctx, draft) {
-        Ok((_, warnings)) => response.warnings = convert::warnings(&warnings),
-        Err(error) => response.error = error.text,
+    let made = filled(ctx, &draft);
+    response.warnings = convert::warnings(&made.warnings);
+    if !made.violations.is_empty() {
+        response.error = violation::text(&made.violations);
+        response.validation_errors = violation::entries(&made.violations);
     }
     ctx.plain_json(&response)
 }

@@ -69,9 +69,13 @@ impl JobDraft {
         if let Some(parameterized) = &mut job.parameterized {
             default_text(&mut parameterized.payload, "optional");
         }
-        if kind == SERVICE || kind == SYSTEM {
-            update(job.update.get_or_insert_default());
-        } else if let Some(own) = &mut job.update {
+        // Servers show an update block of zeros for jobs that have none.
+        let written = job.update.take().filter(says_something);
+        job.update = match written {
+            None if kind == SERVICE || kind == SYSTEM => Some(UpdateDraft::default()),
+            written => written,
+        };
+        if let Some(own) = &mut job.update {
             update(own);
         }
         let id = job.id.clone().unwrap_or_default();
@@ -98,6 +102,26 @@ fn update(update: &mut UpdateDraft) {
         healthy_deadline: Nanos(5 * MINUTE), progress_deadline: Nanos(10 * MINUTE),
         auto_revert: false, auto_promote: false, canary: 0_i64,
     );
+}
+
+/// Whether any field of the block is neither unset nor zero.
+fn says_something(update: &UpdateDraft) -> bool {
+    let times = [
+        update.stagger,
+        update.min_healthy_time,
+        update.healthy_deadline,
+        update.progress_deadline,
+    ];
+    times.iter().flatten().any(|t| *t != Nanos(0))
+        || [update.max_parallel, update.canary]
+            .iter()
+            .flatten()
+            .any(|n| *n != 0)
+        || [update.auto_revert, update.auto_promote].contains(&Some(true))
+        || update
+            .health_check
+            .as_deref()
+            .is_some_and(|h| !h.is_empty())
 }
 
 fn group(group: &mut GroupDraft, job: &JobDraft, id: &str, kind: &str) {
