@@ -24,6 +24,7 @@ pub mod resources;
 pub mod service;
 pub mod task;
 pub mod time;
+pub mod validate;
 pub mod value;
 pub mod verify;
 pub mod version;

@@ -10,7 +10,7 @@ use crate::jobspec::{self, Diagnostic, Sealed, Source, Variables};
 use crate::model::canonical::{Canonical, CanonicalDefaults};
 use crate::model::draft::JobDraft;
 use crate::model::job::JobSpec;
-use crate::model::violation;
+use crate::model::{validate, violation};
 
 /// What job files that come over the API are called in messages.
 const SOURCE_NAME: &str = "input.hcl";
@@ -81,7 +81,9 @@ pub(super) async fn validate(ctx: &Ctx) -> Result<Response, HttpError> {
         ..JobValidateResponse::default()
     };
     let made = filled(ctx, &draft);
-    response.warnings = convert::warnings(&made.warnings);
+    let mut warnings = made.warnings;
+    warnings.extend(validate::validate(&made.spec).warnings);
+    response.warnings = convert::warnings(&warnings);
     if !made.violations.is_empty() {
         response.error = violation::text(&made.violations);
         response.validation_errors = violation::entries(&made.violations);

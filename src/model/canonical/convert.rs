@@ -73,20 +73,6 @@ pub(super) fn job(job: &JobDraft, defaults: &CanonicalDefaults, notes: &mut Note
     if !(1..=100).contains(&priority) {
         notes.wrong(At::JOB, "job priority must be between [1, 100]");
     }
-    if let (Some(_), Some(meta)) = (&job.update, kind)
-        && meta == JobType::Service
-        && groups
-            .iter()
-            .any(|g| g.update.is_some_and(|u| u.auto_promote))
-        && !groups
-            .iter()
-            .all(|g| g.update.is_some_and(|u| u.auto_promote))
-    {
-        notes.warn(
-            At::JOB,
-            "auto_promote must be true for all groups to enable automatic promotion",
-        );
-    }
     JobSpec {
         region: if region == "global" {
             defaults.region.clone()
@@ -198,18 +184,19 @@ fn group(
         notes.wrong(at, "Task group count can't be negative");
     }
     if kind != Some(JobType::Service) {
-        let type_name = job.kind.as_deref().unwrap_or("");
-        let written = [
+        let kind = job.kind.as_deref().unwrap_or("");
+        let blocks = [
             ("update", group.update.is_some()),
             ("migrate", group.migrate.is_some()),
         ];
-        for (block, _) in written
+        // System jobs, refused as such, may have an update block.
+        for (block, _) in blocks
             .iter()
-            .filter(|(_, given)| *given && type_name != "system")
+            .filter(|(_, given)| *given && kind != "system")
         {
             notes.wrong(
                 at,
-                format!("Job type {type_name:?} does not allow {block} block"),
+                format!("Job type {kind:?} does not allow {block} block"),
             );
         }
     }
@@ -217,23 +204,9 @@ fn group(
     let service = kind == Some(JobType::Service);
     let update = group.update.as_ref().filter(|_| service);
     let update = update.map(|u| self::update(u, at, notes));
-    if let Some(update) = &update
-        && update.max_parallel > count
-        && group.count.is_some_and(|n| n > 0)
-    {
-        notes.warn(
-            at,
-            format!(
-                "Update max parallel count is greater than task group count ({} > {count}). A \
-                 destructive change would result in the simultaneous replacement of all \
-                 allocations.",
-                update.max_parallel
-            ),
-        );
-    }
     let disk = group.ephemeral_disk.as_ref().and_then(|d| d.size_mb);
     let shutdown_delay = duration(group.shutdown_delay, "shutdown_delay", at, notes);
-    let spec = TaskGroup {
+    TaskGroup {
         count,
         constraints: constraints(&group.constraints, at, notes),
         affinities: affinities(&group.affinities, at, notes),
@@ -257,26 +230,6 @@ fn group(
             .max_run_duration
             .map(|d| duration(Some(d), "max_run_duration", at, notes)),
         name: name.clone(),
-    };
-    warn_sudden_services(&spec, notes);
-    spec
-}
-
-/// Services whose address disappears at the moment in which their task is told to stop.
-fn warn_sudden_services(group: &TaskGroup, notes: &mut Notes) {
-    if !group.shutdown_delay.is_zero() {
-        return;
-    }
-    for task in &group.tasks {
-        if !task.services.is_empty() && task.shutdown_delay.is_zero() {
-            notes.warn(
-                At::JOB,
-                format!(
-                    "task {:?} in group {:?} defines services, but has no shutdown_delay set",
-                    task.name, group.name
-                ),
-            );
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! First every default is filled in ([`JobDraft::canonical_draft`]), then the result is turned
 //! into a [`JobSpec`]. What Tumen does not run is refused here, each thing by its name; what it
 //! runs only partly, or what has no effect, is warned about. Rules between values (priorities in
-//! range, ports that exist, …) are checked on the finished spec.
+//! range, ports that exist, …) are checked by [`validate`] on the finished spec.
 
 mod convert;
 mod fill;
@@ -11,6 +11,7 @@ mod refuse;
 
 use super::draft::JobDraft;
 use super::job::JobSpec;
+use super::validate::validate;
 use super::violation::Violation;
 
 /// What the server adds to a job that leaves it out.
@@ -38,7 +39,8 @@ pub struct Canonical {
     /// Only to be used when there are no violations: what was refused is missing in it.
     pub spec: JobSpec,
     pub violations: Vec<Violation>,
-    /// One entry each, as the API's `Warnings` lists them.
+    /// About what was written and is not in the spec, one entry each, as the API's `Warnings`
+    /// lists them. About the spec itself, [`validate`] warns.
     pub warnings: Vec<String>,
 }
 
@@ -53,6 +55,11 @@ impl JobDraft {
         let mut notes = Notes::default();
         refuse::job(&draft, &mut notes);
         let spec = convert::job(&draft, defaults, &mut notes);
+        for violation in validate(&spec).violations {
+            if !notes.violations.contains(&violation) {
+                notes.violations.push(violation);
+            }
+        }
         Canonical {
             spec,
             warnings: notes.warnings(),

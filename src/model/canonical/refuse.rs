@@ -219,11 +219,6 @@ fn task(task: &TaskDraft, group: At<'_>, notes: &mut Notes) {
                         resource block.";
             notes.warn(at, text);
         }
-        if any(&resources.networks) {
-            let text = "task network resources have been deprecated as of Nomad 0.12.0. Please \
-                        configure networking via group network block.";
-            notes.warn(at, text);
-        }
         for inner in resources.networks.iter().flatten() {
             network(inner, at, notes);
         }

@@ -15,13 +15,6 @@ pub(in crate::model::canonical) fn network(
 ) -> Network {
     let mut ports = each(&network.reserved_ports, |p| fixed(p, at, notes));
     ports.extend(each(&network.dynamic_ports, |p| ask(p, None, at, notes)));
-    if network.mbits.is_some_and(|n| n != 0) && at.task.is_none() {
-        notes.warn(
-            at,
-            "mbits has been deprecated as of Nomad 0.12.0. Please remove mbits from the network \
-             block",
-        );
-    }
     Network {
         // Every other mode is refused by name.
         mode: match network.mode.as_deref() {
