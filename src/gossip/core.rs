@@ -12,14 +12,11 @@
 use std::{
     collections::{BTreeMap, BinaryHeap},
     net::SocketAddr,
-    num::{NonZeroU8, NonZeroUsize},
     sync::Arc,
     time::Duration,
 };
 
-use foca::{
-    Config, Foca, Member as Row, Notification, PeriodicParams, PostcardCodec, State, Timer,
-};
+use foca::{Foca, Member as Row, PostcardCodec, State, Timer};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -27,25 +24,13 @@ use super::{
     exchange::{Brought, Summary},
     identity::Identity,
     records::{RecordError, Records, Sent, Stamp, Stay},
+    swim::{Dice, Due, HEAD, Swim, VERSION, Wishes, config, open, seal},
     view::{self, View},
 };
 use crate::{
     env::Entropy,
     model::{MemberRecord, Members},
 };
-
-/// The first byte of every datagram.
-const VERSION: u8 = 1;
-
-/// Version, digest, seconds of quiet.
-const HEAD: usize = 10;
-
-/// The largest datagram: 1400 on the wire with room for what encryption adds.
-pub(super) const DATAGRAM_MAX: usize = 1360;
-
-const PROBE: Duration = Duration::from_millis(500);
-const PROBE_TIMEOUT: Duration = Duration::from_millis(200);
-const SUSPICION_MULT: f64 = 3.0;
 
 /// How often [`Core::look_after`] runs.
 const ROUND: Duration = Duration::from_secs(1);
@@ -65,28 +50,6 @@ const EXCHANGE_EVERY: Duration = Duration::from_secs(60);
 /// How often a contested own record is raised when another agent claims our id.
 const CONFLICT_EVERY: Duration = Duration::from_secs(10);
 
-type Swim = Foca<Identity, PostcardCodec, Dice, Records>;
-
-/// foca's randomness, from the environment's.
-pub(super) struct Dice(Arc<dyn Entropy>);
-
-impl rand_core::TryRng for Dice {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(self.0.u64() as u32)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        Ok(self.0.u64())
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        self.0.fill(bytes);
-        Ok(())
-    }
-}
-
 /// What the loop is to do.
 #[derive(Default)]
 pub(super) struct Out {
@@ -95,53 +58,6 @@ pub(super) struct Out {
     pub(super) exchanges: Vec<SocketAddr>,
     /// The members, if anything about them has changed.
     pub(super) members: Option<Members>,
-}
-
-/// A timer of foca's, in a heap that gives the earliest first.
-#[derive(PartialEq, Eq)]
-struct Due {
-    at: Instant,
-    order: u64,
-    timer: Timer<Identity>,
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (other.at, other.order).cmp(&(self.at, self.order))
-    }
-}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// Collects what foca wants while it has the core borrowed.
-#[derive(Default)]
-struct Wishes {
-    sends: Vec<(Identity, Vec<u8>)>,
-    timers: Vec<(Timer<Identity>, Duration)>,
-    moved: bool,
-    renewed: bool,
-}
-
-impl foca::Runtime<Identity> for Wishes {
-    fn notify(&mut self, notification: Notification<'_, Identity>) {
-        self.moved = true;
-        self.renewed |= matches!(
-            notification,
-            Notification::Rejoin(_) | Notification::Defunct
-        );
-    }
-
-    fn send_to(&mut self, to: Identity, data: &[u8]) {
-        self.sends.push((to, data.to_vec()));
-    }
-
-    fn submit_after(&mut self, event: Timer<Identity>, after: Duration) {
-        self.timers.push((event, after));
-    }
 }
 
 /// See the module.
@@ -590,41 +506,4 @@ fn named(record: &MemberRecord, name: &str) -> bool {
         .strip_prefix(&record.name)
         .and_then(|rest| rest.strip_prefix('.'));
     record.name == name || full == Some(&record.region)
-}
-
-fn seal(head: [u8; HEAD], body: &[u8]) -> Vec<u8> {
-    [&head[..], body].concat()
-}
-
-/// Digest, quiet time and body of a datagram.
-fn open(bytes: &[u8]) -> Option<(u64, Duration, &[u8])> {
-    let (head, body) = bytes.split_first_chunk::<HEAD>()?;
-    let digest = u64::from_le_bytes(*head[1..].first_chunk()?);
-    (head[0] == VERSION).then_some((digest, Duration::from_secs(head[9].into()), body))
-}
-
-/// The LAN profile for a cluster of about `size` members.
-fn config(size: usize) -> Config {
-    let digits = (size as f64).log10();
-    let transmissions = (4.0 * (size as f64 + 1.0).log10().ceil()).clamp(8.0, 64.0) as u8;
-    let some = |n: usize| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
-    let every = |frequency, members| {
-        Some(PeriodicParams {
-            frequency,
-            num_members: some(members),
-        })
-    };
-    Config {
-        probe_period: PROBE,
-        probe_rtt: PROBE_TIMEOUT,
-        num_indirect_probes: some(3),
-        max_transmissions: NonZeroU8::new(transmissions).unwrap_or(NonZeroU8::MIN),
-        suspect_to_down_after: PROBE.mul_f64(SUSPICION_MULT * digits.max(1.0)),
-        remove_down_after: Some(view::REAP_SERVER),
-        max_packet_size: some(DATAGRAM_MAX - HEAD),
-        notify_down_members: true,
-        periodic_announce: every(Duration::from_secs(30), 1),
-        periodic_announce_to_down_members: every(Duration::from_secs(60), 2),
-        periodic_gossip: every(Duration::from_millis(200), 3),
-    }
 }

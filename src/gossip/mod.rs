@@ -11,6 +11,7 @@ mod exchange;
 mod identity;
 mod records;
 mod run;
+mod swim;
 #[cfg(test)]
 mod tests;
 mod view;

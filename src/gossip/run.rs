@@ -3,24 +3,17 @@
 //! Order of a turn: what has arrived, then due timers, then orders. Orders come through a
 //! bounded inbox; exchanges run beside the loop and reach the core only through it.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    core::{Core, DATAGRAM_MAX, Out},
+    core::{Core, Out},
     exchange::{self, Brought, ExchangeError, Summary},
     records::{RecordError, Sent, Stamp},
+    swim::DATAGRAM_MAX,
 };
 use crate::{
     env::{Conn, Datagram, Env, Listener, TaskGroup, timeout},
@@ -33,7 +26,7 @@ const INBOX: usize = 256;
 /// Datagrams taken in one turn before timers get theirs.
 const BURST: usize = 64;
 
-/// Exchanges that others may have open with us at once.
+/// Exchanges that others may have open with us at once; more wait to be accepted.
 const ANSWERS_MAX: usize = 32;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -156,7 +149,7 @@ impl Loop {
             env: parts.env.clone(),
             handle: handle.clone(),
             group: exchanges.clone(),
-            open: Arc::default(),
+            slots: Arc::new(Semaphore::new(ANSWERS_MAX)),
         };
         exchanges.spawn("gossip exchanges", answering.accept(parts.listener));
         let it = Self {
@@ -346,19 +339,24 @@ struct Answering {
     env: Env,
     handle: Handle,
     group: TaskGroup,
-    open: Arc<AtomicUsize>,
+    slots: Arc<Semaphore>,
 }
 
 impl Answering {
     async fn accept(self, listener: Box<dyn Listener>) {
         loop {
-            let accepted = tokio::select! {
+            let next = async {
+                let slot = self.slots.clone().acquire_owned().await;
+                (slot, listener.accept().await)
+            };
+            let (slot, accepted) = tokio::select! {
                 biased;
                 () = self.group.token().cancelled() => return,
-                accepted = listener.accept() => accepted,
+                next = next => next,
             };
+            let Ok(slot) = slot else { return }; // nobody closes the semaphore
             match accepted {
-                Ok((conn, from)) => self.start(conn, from),
+                Ok((conn, from)) => self.start(conn, from, slot),
                 Err(error) => {
                     tracing::warn!(target: "gossip", %error, "could not accept a connection");
                     self.env.clock.sleep(Duration::from_millis(100)).await;
@@ -367,15 +365,7 @@ impl Answering {
         }
     }
 
-    fn start(&self, mut conn: Conn, from: SocketAddr) {
-        if self.open.load(Ordering::Relaxed) >= ANSWERS_MAX {
-            // Closing it tells the caller to try again or to ask somebody else.
-            self.env
-                .metrics
-                .incr("tumen.gossip.exchanges", &[("outcome", "full")]);
-            return;
-        }
-        self.open.fetch_add(1, Ordering::Relaxed);
+    fn start(&self, mut conn: Conn, from: SocketAddr, slot: OwnedSemaphorePermit) {
         let it = self.clone();
         self.group
             .spawn(format!("gossip exchange from {from}"), async move {
@@ -387,7 +377,7 @@ impl Answering {
                         result.unwrap_or(Err(ExchangeError::TooSlow))
                     }
                 };
-                it.open.fetch_sub(1, Ordering::Relaxed);
+                drop(slot);
                 note(&it.env, from, result);
             });
     }

@@ -313,3 +313,56 @@ fn a_run_repeats() {
     };
     assert_eq!(run(), run());
 }
+
+/// The same over the machine's own sockets.
+#[tokio::test]
+async fn real_sockets_carry_it_too() {
+    let mut gossips = Vec::new();
+    let mut tasks = Vec::new();
+    for number in 1..=2 {
+        let bound = bind(Env::real(), "127.0.0.1:0".parse().unwrap())
+            .await
+            .unwrap();
+        let mut record = record(number, 0);
+        record.serf_addr = bound.addr();
+        let (gossip, task) = bound.start(record, CancellationToken::new()).unwrap();
+        tasks.push(task);
+        gossips.push(gossip);
+    }
+    let first = gossips[0].members().borrow()[&Uuid::from_u128(1)]
+        .record
+        .serf_addr;
+    assert_eq!(gossips[1].join(&[first]).await, [first]);
+    for gossip in &gossips {
+        gossip.members().wait_for(|m| alive(m) == 2).await.unwrap();
+    }
+    gossips[1].leave().await.unwrap();
+    let left = |m: &Members| m[&Uuid::from_u128(2)].status == MemberStatus::Left;
+    gossips[0].members().wait_for(left).await.unwrap();
+    for task in tasks {
+        task.stop().await.unwrap();
+    }
+}
+
+/// Forty at once through one seed, then a death that all must see.
+#[tokio::test(start_paused = true)]
+async fn forty_find_each_other() {
+    let world = SimWorld::new(10);
+    let first = node(&world, 1).await;
+    let mut nodes = vec![first];
+    for number in 2..=40 {
+        nodes.push(node(&world, number).await);
+    }
+    let seed = [nodes[0].addr];
+    futures_util::future::join_all(nodes[1..].iter().map(|node| node.gossip.join(&seed))).await;
+    for node in &nodes {
+        let took = sees(&world, node, "all", |m| alive(m) == 40).await;
+        assert!(took < Duration::from_secs(30), "{took:?}");
+    }
+    world.network().crash("m40");
+    nodes[39].task.cancel();
+    for node in &nodes[..39] {
+        let took = sees(&world, node, "the death", |m| alive(m) == 39).await;
+        assert!(took < Duration::from_secs(20), "{took:?}");
+    }
+}

@@ -10,6 +10,7 @@ mod disk;
 mod entropy;
 mod host;
 mod net;
+mod pipe;
 mod store;
 
 use std::{

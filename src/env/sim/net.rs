@@ -6,21 +6,20 @@
 //! listeners are gone and its streams are reset.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     io,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::mpsc,
-    time::{Instant, Sleep, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
+
+use super::pipe::{Pipe, SimStream};
 
 use crate::env::{Conn, Datagram, Entropy, Listener, Net, sim::SimEntropy};
 
@@ -30,13 +29,10 @@ const BACKLOG: usize = 128;
 /// Datagrams that wait to be read; more are lost.
 const INBOX: usize = 1024;
 
-/// Bytes that a stream holds in flight; a writer waits for room.
-const WINDOW: usize = 256 * 1024;
-
 /// The smallest and largest one-way latency that a link gets, in microseconds.
 const LATENCY_US: std::ops::Range<u64> = 100..900;
 
-type Machine = Arc<str>;
+pub(super) type Machine = Arc<str>;
 
 /// The network that all machines of a world share.
 #[derive(Clone)]
@@ -120,7 +116,7 @@ impl SimNetwork {
         locked(&self.state)
     }
 
-    fn is_cut(&self, a: &str, b: &str) -> bool {
+    pub(super) fn is_cut(&self, a: &str, b: &str) -> bool {
         self.lock().cut.contains(&link(a, b))
     }
 
@@ -136,27 +132,19 @@ impl SimNetwork {
 
     fn pair(&self, client: &Machine, server: &Machine) -> (SimStream, SimStream) {
         let latency = self.latency(client, server);
-        let make = |from: &Machine, to: &Machine| {
-            let pipe = Arc::new(Mutex::new(Pipe {
-                latency,
-                ..Pipe::default()
-            }));
-            let weak = Arc::downgrade(&pipe);
-            self.lock().pipes.push((from.clone(), to.clone(), weak));
+        let mut state = self.lock();
+        state.pipes.retain(|(_, _, pipe)| pipe.strong_count() > 0);
+        let mut make = |from: &Machine, to: &Machine| {
+            let pipe = Pipe::new(latency);
+            state
+                .pipes
+                .push((from.clone(), to.clone(), Arc::downgrade(&pipe)));
             pipe
         };
         let (up, down) = (make(client, server), make(server, client));
-        let end = |read: &Arc<Mutex<Pipe>>, write: &Arc<Mutex<Pipe>>| SimStream {
-            network: self.clone(),
-            ends: (client.clone(), server.clone()),
-            read: read.clone(),
-            write: write.clone(),
-            timer: None,
-        };
-        self.lock()
-            .pipes
-            .retain(|(_, _, pipe)| pipe.strong_count() > 0);
-        (end(&down, &up), end(&up, &down))
+        let ends = (client.clone(), server.clone());
+        let near = SimStream::new(self.clone(), ends.clone(), down.clone(), up.clone());
+        (near, SimStream::new(self.clone(), ends, up, down))
     }
 }
 
@@ -190,7 +178,7 @@ fn link(a: &str, b: &str) -> (Machine, Machine) {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -369,137 +357,6 @@ impl Datagram for SimSocket {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.addr)
-    }
-}
-
-/// One direction of a stream.
-#[derive(Default)]
-struct Pipe {
-    latency: Duration,
-    chunks: VecDeque<(Instant, VecDeque<u8>)>,
-    held: usize,
-    closed: bool,
-    reset: bool,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-}
-
-impl Pipe {
-    fn reset(&mut self) {
-        self.reset = true;
-        self.wake();
-    }
-
-    fn wake(&mut self) {
-        for waker in [self.reader.take(), self.writer.take()]
-            .into_iter()
-            .flatten()
-        {
-            waker.wake();
-        }
-    }
-}
-
-/// One end of a stream.
-struct SimStream {
-    network: SimNetwork,
-    ends: (Machine, Machine),
-    read: Arc<Mutex<Pipe>>,
-    write: Arc<Mutex<Pipe>>,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl AsyncRead for SimStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let cut = self.network.is_cut(&self.ends.0, &self.ends.1);
-        let this = &mut *self;
-        let mut pipe = locked(&this.read);
-        if pipe.reset {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        pipe.reader = Some(cx.waker().clone());
-        if cut {
-            return Poll::Pending;
-        }
-        let Some((due, bytes)) = pipe.chunks.front_mut() else {
-            return if pipe.closed {
-                Poll::Ready(Ok(()))
-            } else {
-                Poll::Pending
-            };
-        };
-        if *due > Instant::now() {
-            let timer = this.timer.insert(Box::pin(sleep_until(*due)));
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-        }
-        let taken = bytes.len().min(buffer.remaining());
-        let run: Vec<u8> = bytes.drain(..taken).collect();
-        buffer.put_slice(&run);
-        if bytes.is_empty() {
-            pipe.chunks.pop_front();
-        }
-        pipe.held -= taken;
-        if let Some(writer) = pipe.writer.take() {
-            writer.wake();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for SimStream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let mut pipe = locked(&self.write);
-        if pipe.reset {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        if pipe.closed {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        let room = WINDOW - pipe.held;
-        if room == 0 {
-            pipe.writer = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        let taken = bytes.len().min(room);
-        let due = Instant::now() + pipe.latency;
-        pipe.chunks
-            .push_back((due, bytes[..taken].iter().copied().collect()));
-        pipe.held += taken;
-        if let Some(reader) = pipe.reader.take() {
-            reader.wake();
-        }
-        Poll::Ready(Ok(taken))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut pipe = locked(&self.write);
-        pipe.closed = true;
-        pipe.wake();
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for SimStream {
-    fn drop(&mut self) {
-        for pipe in [&self.read, &self.write] {
-            let mut pipe = locked(pipe);
-            pipe.closed = true;
-            pipe.wake();
-        }
     }
 }
 
