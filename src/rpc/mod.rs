@@ -29,5 +29,5 @@ pub use local::{AgentInfo, Health, Local, LocalError};
 pub use node::{NodeAnswer, NodeApi, NodeAsk, NodeError, Nodes};
 pub use pool::{CallError, Pool};
 pub use remote::{Forwarding, RemoteApi};
-pub use remote_node::RemoteNode;
+pub use remote_node::{RemoteNode, RemoteNodes};
 pub use serve::{Reject, Request, Service, Services, StreamService, serve};

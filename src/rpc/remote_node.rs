@@ -1,6 +1,6 @@
 //! One client's [`NodeApi`] over the wire, calling side.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
@@ -13,19 +13,59 @@ use super::{
     hello::ConnKind,
     node::{
         ExecInput, ExecOpen, ExecOutput, ExecStream, FrameStream, NodeAnswer, NodeApi, NodeAsk,
-        NodeError, StreamOpen,
+        NodeError, Nodes, StreamOpen,
     },
     pool::{CallError, Pool},
     stream::{RawFrame, RawStream, STREAM_QUEUE, StreamFailure},
     wire::{NodeResponse, StreamOpened, StreamRequest},
 };
-use crate::env::TaskGroup;
+use crate::{env::TaskGroup, model::NodeId};
 
 /// How long a question to a client may take; a restart waits for the task's end.
 const ASK_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a stream may take to open.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
+
+/// All clients: this agent's own, and the others over the wire.
+pub struct RemoteNodes {
+    pool: Pool,
+    own: Option<(NodeId, Arc<dyn NodeApi>)>,
+    pumps: TaskGroup,
+}
+
+impl RemoteNodes {
+    /// `own` is the client in this process, if it has one; streams end with `stop`.
+    pub fn new(
+        pool: Pool,
+        own: Option<(NodeId, Arc<dyn NodeApi>)>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            pool,
+            own,
+            pumps: TaskGroup::new(stop),
+        }
+    }
+
+    /// Ends every stream and waits.
+    pub async fn shutdown(&self) {
+        self.pumps.shutdown().await;
+    }
+}
+
+impl Nodes for RemoteNodes {
+    fn node(&self, id: NodeId, rpc_addr: SocketAddr) -> Arc<dyn NodeApi> {
+        match &self.own {
+            Some((own, node)) if *own == id => node.clone(),
+            Some(_) | None => Arc::new(RemoteNode::new(
+                self.pool.clone(),
+                rpc_addr,
+                self.pumps.clone(),
+            )),
+        }
+    }
+}
 
 /// A client that is elsewhere.
 pub struct RemoteNode {
@@ -35,13 +75,9 @@ pub struct RemoteNode {
 }
 
 impl RemoteNode {
-    /// The client behind the rpc address `addr`.
-    pub fn new(pool: Pool, addr: SocketAddr, stop: CancellationToken) -> Self {
-        Self {
-            pool,
-            addr,
-            pumps: TaskGroup::new(stop),
-        }
+    /// The client behind the rpc address `addr`. Its streams are carried by tasks in `pumps`.
+    pub fn new(pool: Pool, addr: SocketAddr, pumps: TaskGroup) -> Self {
+        Self { pool, addr, pumps }
     }
 
     async fn question(&self, ask: NodeAsk) -> NodeResponse {

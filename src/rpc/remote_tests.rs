@@ -16,12 +16,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    node::{ExecInput, ExecOpen, ExecOutput, ExecStream, FrameStream, StreamFrame, StreamOpen},
+    node::{
+        ExecInput, ExecOpen, ExecOutput, ExecStream, FrameStream, Nodes, StreamFrame, StreamOpen,
+    },
     *,
 };
 use crate::{
-    env::{Task, sim::SimWorld, spawn},
-    model::{AllocId, RequestId},
+    env::{Task, TaskGroup, sim::SimWorld, spawn},
+    model::{AllocId, NodeId, RequestId},
 };
 
 /// A server that answers with its own number, or names its leader.
@@ -164,7 +166,7 @@ fn remote(world: &SimWorld, servers: &[&Server]) -> (RemoteApi, watch::Sender<Ve
 fn node(world: &SimWorld, server: &Server) -> RemoteNode {
     let env = world.env("agent");
     let pool = Pool::new(env, ClusterToken::default(), CancellationToken::new());
-    RemoteNode::new(pool, server.addr, CancellationToken::new())
+    RemoteNode::new(pool, server.addr, TaskGroup::new(CancellationToken::new()))
 }
 
 fn call() -> Call {
@@ -325,4 +327,22 @@ async fn a_command_talks_and_ends() {
     world.network().crash("s1");
     let last = lost.output.recv().await;
     assert!(matches!(last, Some(ExecOutput::Failed(_))), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_is_this_agents_own_or_another() {
+    let world = SimWorld::new(5);
+    let one = server(&world, 1).await;
+    let pool = Pool::new(
+        world.env("agent"),
+        ClusterToken::default(),
+        CancellationToken::new(),
+    );
+    let (own, other) = (NodeId(Uuid::from_u128(1)), NodeId(Uuid::from_u128(2)));
+    let local: Arc<dyn NodeApi> = Arc::new(FakeNode);
+    let nodes = RemoteNodes::new(pool, Some((own, local.clone())), CancellationToken::new());
+    assert!(Arc::ptr_eq(&nodes.node(own, one.addr), &local));
+    let stream = nodes.node(other, one.addr).stream(file("abc")).await;
+    assert!(stream.unwrap().recv().await.unwrap().is_ok());
+    nodes.shutdown().await;
 }

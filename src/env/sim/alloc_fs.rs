@@ -59,7 +59,7 @@ impl SimAllocFs {
         self.with(|tree| {
             let path = file.joined();
             let above = path.parent().unwrap_or(Path::new("/"));
-            if above != file.root && !tree.get(above).is_some_and(|entry| entry.bytes.is_none()) {
+            if above != file.root && tree.get(above).is_none_or(|entry| entry.bytes.is_some()) {
                 return Err(FsError::NotFound(file.shown()));
             }
             let new = || Entry {
