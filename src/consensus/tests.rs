@@ -39,6 +39,12 @@ fn small_log() -> LogConfig {
     }
 }
 
+/// How many seeds to try: so many, or what `TUMEN_SEEDS` says for a longer search.
+fn seeds(few: u64) -> u64 {
+    let said = std::env::var("TUMEN_SEEDS").ok();
+    said.and_then(|n| n.parse().ok()).unwrap_or(few)
+}
+
 /// A machine that may run a server.
 struct Machine {
     name: String,
@@ -229,7 +235,7 @@ async fn many_commands_have_results_of_their_own() {
 /// Power cuts and kills at random moments of a busy server: every acknowledged write is there.
 #[tokio::test(start_paused = true)]
 async fn one_server_loses_nothing_acknowledged() {
-    for seed in 0..25 {
+    for seed in 0..seeds(25) {
         let world = SimWorld::new(seed);
         let machine = Machine::new(&world, 1);
         let mut acknowledged = Vec::new();
@@ -454,11 +460,8 @@ impl Cluster {
         }
         let state = leader.consensus.snapshot();
         for (n, server) in self.running() {
-            assert_eq!(
-                server.consensus.snapshot().dump(),
-                state.dump(),
-                "server {n} differs"
-            );
+            let same = server.consensus.snapshot().dump() == state.dump();
+            assert!(same, "server {n} differs");
         }
         state
     }
@@ -611,9 +614,13 @@ async fn a_server_far_behind_gets_a_snapshot() {
 }
 
 /// Servers die and return at random while one client writes; what it was told is there.
+///
+/// Catches a leader that resumes its term after a restart (`enable_leader_restore`): entries
+/// that it had sent before they were synced, and lost, are then written anew under the same
+/// log ids, and the servers differ.
 #[tokio::test(start_paused = true)]
 async fn three_servers_lose_nothing_acknowledged() {
-    for seed in 0..12 {
+    for seed in 0..seeds(12) {
         let mut cluster = Cluster::new(100 + seed).await;
         for machine in &cluster.machines {
             machine.disk.set_sync_delay(Duration::from_millis(3));
