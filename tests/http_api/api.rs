@@ -607,6 +607,46 @@ async fn parsing_and_validating() {
     );
 }
 
+/// Every broken rule is listed, nested by group and task as clients have seen it.
+#[tokio::test]
+async fn broken_rules_are_listed() {
+    let server = Server::start(cluster()).await;
+    for (n, body) in [(0, r#"{"Job": {}}"#), (1, r#"{"Job": {"ID": "x"}}"#)] {
+        let answer = server.put("/v1/validate/job", body).await.json();
+        let wanted: &[&str] = if n == 0 {
+            &[
+                "Missing job ID",
+                "Missing job name",
+                "Missing job task groups",
+            ]
+        } else {
+            &["Missing job task groups"]
+        };
+        assert_eq!(answer["ValidationErrors"], json!(wanted));
+        assert!(
+            answer["Error"]
+                .as_str()
+                .unwrap()
+                .contains("occurred:\n\t* Missing")
+        );
+    }
+    let answer = server.put("/v1/jobs", r#"{"Job": {"ID": "x"}}"#).await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(
+        answer.text(),
+        "1 error occurred:\n\t* Missing job task groups\n\n"
+    );
+    let answer = server
+        .put("/v1/jobs", &SMALLEST.replace("hmin", "x y"))
+        .await;
+    assert!(
+        answer.text().contains("Job ID contains a space"),
+        "{}",
+        answer.text()
+    );
+    assert!(server.fake.state.lock().unwrap().calls.is_empty());
+}
+
 #[tokio::test]
 async fn files_and_logs() {
     let server = Server::start(cluster()).await;

@@ -1,5 +1,7 @@
 //! Jobs: registering, planning, stopping and the other writes.
 
+use std::collections::BTreeSet;
+
 use axum::response::Response;
 
 use crate::http::context::{Ctx, unexpected_reply};
@@ -101,11 +103,14 @@ fn registered(ctx: &Ctx, reply: Reply) -> Result<Response, HttpError> {
         index,
         eval,
         job_modify_index,
-        warnings,
+        mut warnings,
     } = reply
     else {
         return Err(unexpected_reply(&reply));
     };
+    // The leader checks the job once more and may warn about the same.
+    let mut seen = BTreeSet::new();
+    warnings.retain(|warning| seen.insert(warning.clone()));
     let response = JobRegisterResponse {
         eval_create_index: eval.map(|(_, index)| index).unwrap_or_default(),
         eval_id: eval.map(|(id, _)| id.to_string()).unwrap_or_default(),

@@ -61,16 +61,28 @@ pub(super) fn canonical(ctx: &Ctx, draft: JobDraft) -> Result<(JobSpec, Vec<Stri
     }
 }
 
-/// The draft with this agent's defaults.
+/// The draft with this agent's defaults, and all that is wrong with it.
 fn filled(ctx: &Ctx, draft: &JobDraft) -> Canonical {
-    draft.canonical(&CanonicalDefaults {
+    let mut made = draft.canonical(&CanonicalDefaults {
         region: ctx.app.local.info().region,
         ..CanonicalDefaults::default()
-    })
+    });
+    let rules = validate::validate(&made.spec);
+    for violation in rules.violations {
+        if !made.violations.contains(&violation) {
+            made.violations.push(violation);
+        }
+    }
+    for warning in rules.warnings {
+        if !made.warnings.contains(&warning) {
+            made.warnings.push(warning);
+        }
+    }
+    made
 }
 
 /// `PUT /v1/validate/job`
-pub(super) async fn validate(ctx: &Ctx) -> Result<Response, HttpError> {
+pub(super) async fn judge(ctx: &Ctx) -> Result<Response, HttpError> {
     ctx.put()?;
     let request: JobValidateRequest = ctx.decode()?;
     let draft = request

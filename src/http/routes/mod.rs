@@ -78,7 +78,7 @@ async fn route(ctx: &Ctx, noun: &str, tail: Option<&str>) -> Result<Response, Ht
         ("jobs", tail) => job::jobs(ctx, tail).await,
         ("job", Some("")) => Err(HttpError::not_found("job not found")),
         ("job", Some(tail)) => job::job(ctx, tail).await,
-        ("validate", Some("job")) => jobspec::validate(ctx).await,
+        ("validate", Some("job")) => jobspec::judge(ctx).await,
         ("nodes", None) => node::list(ctx).await,
         ("node", Some(tail)) => node::node(ctx, tail).await,
         ("allocations", None) => alloc::list(ctx).await,
