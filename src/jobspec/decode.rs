@@ -17,14 +17,14 @@ use super::value::Value;
 use crate::model::duration;
 
 /// A block as written or as a `dynamic` block makes it.
-struct Written<'b> {
-    name: &'b str,
-    labels: Vec<String>,
-    body: &'b Body,
+pub(super) struct Written<'b> {
+    pub(super) name: &'b str,
+    pub(super) labels: Vec<String>,
+    pub(super) body: &'b Body,
     /// Of the word and its labels.
-    def_span: Option<Range<usize>>,
-    name_span: Option<Range<usize>>,
-    label_spans: Vec<Option<Range<usize>>>,
+    pub(super) def_span: Option<Range<usize>>,
+    pub(super) name_span: Option<Range<usize>>,
+    pub(super) label_spans: Vec<Option<Range<usize>>>,
 }
 
 impl<'b> Written<'b> {
@@ -223,88 +223,6 @@ impl Eval<'_> {
         for (content, inner) in self.expand(block, scope) {
             self.block(&content, schema, out, seen, &inner);
         }
-    }
-
-    /// The blocks that a `dynamic` block stands for, each with the scope of its iterator.
-    fn expand<'b, 's>(
-        &mut self,
-        block: &'b Block,
-        scope: &'s Scope<'s>,
-    ) -> Vec<(Written<'b>, Scope<'s>)> {
-        let name_span = block.ident.span();
-        let [label] = &block.labels[..] else {
-            let detail = "A dynamic block needs one label: the type of the blocks to make.";
-            self.mistake(name_span, "Invalid dynamic block", detail);
-            return Vec::new();
-        };
-        for structure in &block.body {
-            let (name, known) = match structure {
-                Structure::Attribute(a) => (
-                    &a.key,
-                    matches!(a.key.as_str(), "for_each" | "iterator" | "labels"),
-                ),
-                Structure::Block(b) => (&b.ident, b.ident.as_str() == "content"),
-            };
-            if !known {
-                let detail = format!("{:?} is not expected in a dynamic block.", name.as_str());
-                self.mistake(name.span(), "Unsupported argument", detail);
-            }
-        }
-        let content = block.body.get_blocks("content").next();
-        let (Some(for_each), Some(content)) = (block.body.get_attribute("for_each"), content)
-        else {
-            let detail = "A dynamic block needs a for_each argument and a content block.";
-            self.mistake(name_span, "Missing required argument", detail);
-            return Vec::new();
-        };
-        let iterator = match block.body.get_attribute("iterator") {
-            None => label.as_str(),
-            Some(attribute) => match attribute.value.as_variable() {
-                Some(name) => name.as_str(),
-                None => {
-                    let detail = "The iterator must be a single variable name.";
-                    self.mistake(
-                        attribute.value.span(),
-                        "Invalid expression for iterator",
-                        detail,
-                    );
-                    return Vec::new();
-                }
-            },
-        };
-        let labels = block.body.get_attribute("labels");
-        let collection = self.value(&for_each.value, scope);
-        let Some(pairs) = self.pairs(collection, &for_each.value) else {
-            return Vec::new();
-        };
-        let mut made = Vec::new();
-        for (key, value) in pairs {
-            let mut inner = scope.inner();
-            let element = BTreeMap::from([("key".to_string(), key), ("value".to_string(), value)]);
-            inner.set(iterator, Value::Object(element));
-            let labels = match labels {
-                None => Vec::new(),
-                Some(labels) => {
-                    let wanted = Type::List(Box::new(Type::String));
-                    match self.converted(&labels.value, &wanted, &inner) {
-                        Some(Value::List(labels)) => {
-                            labels.iter().filter_map(Value::to_text).collect()
-                        }
-                        _ => continue,
-                    }
-                }
-            };
-            let written = Written {
-                name: label.as_str(),
-                labels,
-                body: &content.body,
-                def_span: label.span(),
-                name_span: label.span(),
-                label_spans: Vec::new(),
-            };
-            made.push((written, inner));
-        }
-        made
     }
 
     /// The value of `expr` as `wanted`, or `None` after a mistake.

@@ -9,15 +9,14 @@ use std::ops::Range;
 
 use hcl_edit::Span as _;
 use hcl_edit::expr::{
-    BinaryOp, BinaryOperator, Conditional, Expression, ForExpr, FuncCall, Object, ObjectKey,
-    Traversal, TraversalOperator, UnaryOp, UnaryOperator,
+    BinaryOp, BinaryOperator, Conditional, Expression, ForExpr, Object, ObjectKey, UnaryOp,
+    UnaryOperator,
 };
 
 use super::Outside;
-use super::diag::{Diagnostic, Place, Source, did_you_mean};
-use super::funcs::{self, CallError};
+use super::call::call_head;
+use super::diag::{Diagnostic, Place, Source};
 use super::scope::Scope;
-use super::types::Type;
 use super::value::{Number, Value};
 
 /// Evaluates the expressions of one source text and collects what is wrong with them.
@@ -104,7 +103,7 @@ impl<'a> Eval<'a> {
     }
 
     /// The value of `expr`, and nothing reported: for `can`, `try` and branches not taken.
-    fn quietly(&mut self, expr: &Expression, scope: &Scope<'_>) -> Option<Value> {
+    pub(super) fn quietly(&mut self, expr: &Expression, scope: &Scope<'_>) -> Option<Value> {
         let reported = self.diags.len();
         let value = self.value(expr, scope);
         let failed = self.diags.len() > reported || value.has_unknown();
@@ -336,236 +335,6 @@ impl<'a> Eval<'a> {
         }
     }
 
-    fn call(&mut self, call: &FuncCall, scope: &Scope<'_>) -> Value {
-        let name = call.name.name.as_str();
-        match name {
-            "can" if call.args.len() == 1 => {
-                let argument = call.args.get(0);
-                return Value::Bool(
-                    argument.is_some_and(|expr| self.quietly(expr, scope).is_some()),
-                );
-            }
-            "convert" if call.args.len() == 2 => return self.convert_call(call, scope),
-            "try" if !call.args.is_empty() => {
-                for argument in call.args.iter() {
-                    if let Some(value) = self.quietly(argument, scope) {
-                        return value;
-                    }
-                }
-                let detail = "Call to function \"try\" failed: no expression succeeded.";
-                return self.fail(
-                    call_head(call, self.source),
-                    "Error in function call",
-                    detail,
-                );
-            }
-            _ => {}
-        }
-        let Some(function) = funcs::find(name).filter(|_| !call.name.is_namespaced()) else {
-            let detail = format!(
-                "There is no function named {name:?}.{}",
-                did_you_mean(name, funcs::names())
-            );
-            return self.fail(call.name.name.span(), "Call to unknown function", detail);
-        };
-        let mut arguments: Vec<Value> = Vec::new();
-        for (i, expr) in call.args.iter().enumerate() {
-            let value = self.value(expr, scope);
-            match value {
-                Value::List(items) if call.args.expand_final() && i + 1 == call.args.len() => {
-                    arguments.extend(items);
-                }
-                value => arguments.push(value),
-            }
-        }
-        if arguments.contains(&Value::Unknown) {
-            return Value::Unknown;
-        }
-        match funcs::call(function, arguments, self.outside) {
-            Ok(value) => value,
-            Err(error) => self.call_failed(call, error),
-        }
-    }
-
-    /// `convert(value, type)`, whose second argument is no value.
-    fn convert_call(&mut self, call: &FuncCall, scope: &Scope<'_>) -> Value {
-        let (Some(value), Some(kind)) = (call.args.get(0), call.args.get(1)) else {
-            return Value::Unknown;
-        };
-        match Type::from_expr(kind) {
-            Ok(kind) => self
-                .converted(value, &kind, scope)
-                .unwrap_or(Value::Unknown),
-            Err(why) => self.fail(self.start_of(kind), "Invalid type specification", why),
-        }
-    }
-
-    fn call_failed(&mut self, call: &FuncCall, error: CallError) -> Value {
-        let name = call.name.name.as_str();
-        let head = call_head(call, self.source);
-        match error {
-            CallError::TooFew { wanted } => {
-                let detail = format!("Function {name:?} expects {wanted} argument(s).");
-                self.fail(head, "Not enough function arguments", detail)
-            }
-            CallError::TooMany { wanted } => {
-                let detail = format!("Function {name:?} expects only {wanted} argument(s).");
-                self.fail(head, "Too many function arguments", detail)
-            }
-            CallError::Argument {
-                index,
-                parameter,
-                why,
-            } => {
-                let last = call.args.len().saturating_sub(1);
-                let span = call
-                    .args
-                    .get(index.min(last))
-                    .and_then(|expr| self.start_of(expr))
-                    .or(head);
-                let detail = format!("Invalid value for {parameter:?} parameter: {why}.");
-                self.fail(span, "Invalid function argument", detail)
-            }
-            CallError::Failed(why) => {
-                let detail = format!("Call to function {name:?} failed: {why}.");
-                self.fail(head, "Error in function call", detail)
-            }
-        }
-    }
-
-    fn traversal(&mut self, traversal: &Traversal, whole: &Expression, scope: &Scope<'_>) -> Value {
-        let root = match &traversal.expr {
-            Expression::Variable(name) => match scope.get(name.as_str()) {
-                Some(value) => value.clone(),
-                None => return runtime_reference(whole),
-            },
-            other => self.value(other, scope),
-        };
-        if let Expression::Variable(name) = &traversal.expr
-            && name.as_str() == "var"
-            && let Some(operator) = traversal.operators.first()
-            && let TraversalOperator::GetAttr(variable) = operator.value()
-            && self.unset.remove(variable.as_str())
-        {
-            let summary = format!("Unset variable {:?}", variable.as_str());
-            let detail = "A used variable must be set or have a default value; set it with -var, \
-                          -var-file or the environment.";
-            // The value stays unknown without a second message at the argument.
-            let place = self.place(whole.span());
-            self.unset_used
-                .push(Diagnostic::error(place, summary, detail));
-            return Value::Unknown;
-        }
-        self.steps(root, &traversal.operators, scope)
-    }
-
-    /// Applies the operators of a traversal one after the other.
-    fn steps(
-        &mut self,
-        mut value: Value,
-        operators: &[hcl_edit::Decorated<TraversalOperator>],
-        scope: &Scope<'_>,
-    ) -> Value {
-        for (i, operator) in operators.iter().enumerate() {
-            if value == Value::Unknown {
-                return Value::Unknown;
-            }
-            let span = operator.span();
-            value = match operator.value() {
-                TraversalOperator::GetAttr(name) => self.attribute(value, name.as_str(), span),
-                TraversalOperator::Index(expr) => {
-                    let key = self.value(expr, scope);
-                    self.index(value, &key, span)
-                }
-                TraversalOperator::LegacyIndex(n) => {
-                    let index = i64::try_from(*n.value()).unwrap_or(i64::MAX);
-                    self.index(value, &Value::int(index), span)
-                }
-                TraversalOperator::AttrSplat(_) => {
-                    let attributes = operators[i + 1..]
-                        .iter()
-                        .take_while(|o| matches!(o.value(), TraversalOperator::GetAttr(_)))
-                        .count();
-                    let (each, rest) = operators[i + 1..].split_at(attributes);
-                    let items = self.splat(value, each, scope);
-                    return self.steps(items, rest, scope);
-                }
-                TraversalOperator::FullSplat(_) => {
-                    return self.splat(value, &operators[i + 1..], scope);
-                }
-            };
-        }
-        value
-    }
-
-    /// The operators applied to every element.
-    fn splat(
-        &mut self,
-        value: Value,
-        each: &[hcl_edit::Decorated<TraversalOperator>],
-        scope: &Scope<'_>,
-    ) -> Value {
-        let items = match value {
-            Value::List(items) => items,
-            Value::Null => Vec::new(),
-            single => vec![single],
-        };
-        let items = items
-            .into_iter()
-            .map(|item| self.steps(item, each, scope))
-            .collect();
-        Value::List(items)
-    }
-
-    fn attribute(&mut self, value: Value, name: &str, span: Option<Range<usize>>) -> Value {
-        match value {
-            Value::Object(mut entries) => entries.remove(name).unwrap_or_else(|| {
-                let detail = format!("This object does not have an attribute named {name:?}.");
-                self.fail(span, "Unsupported attribute", detail)
-            }),
-            Value::Null => {
-                let detail = "This value is null, so it does not have any attributes.";
-                self.fail(span, "Attempt to get attribute from null value", detail)
-            }
-            Value::Unknown => Value::Unknown,
-            Value::List(_) => {
-                let detail = format!(
-                    "This value is a list; to take {name:?} of each of its elements, use a splat \
-                     expression such as [*].{name}."
-                );
-                self.fail(span, "Unsupported attribute", detail)
-            }
-            Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-                let detail = "This value does not have any attributes.";
-                self.fail(span, "Unsupported attribute", detail)
-            }
-        }
-    }
-
-    fn index(&mut self, value: Value, key: &Value, span: Option<Range<usize>>) -> Value {
-        if *key == Value::Unknown {
-            return Value::Unknown;
-        }
-        let found = match value {
-            Value::List(mut items) => key
-                .to_number()
-                .and_then(Number::as_i64)
-                .and_then(|i| usize::try_from(i).ok())
-                .filter(|i| *i < items.len())
-                .map(|i| items.swap_remove(i)),
-            Value::Object(mut entries) => key.to_text().and_then(|key| entries.remove(&key)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-                let detail = "This value does not have any indices.";
-                return self.fail(span, "Invalid index", detail);
-            }
-            Value::Unknown => return Value::Unknown,
-        };
-        found.unwrap_or_else(|| {
-            let detail = "The given key does not identify an element in this collection value.";
-            self.fail(span, "Invalid index", detail)
-        })
-    }
-
     /// Where messages about `expr` point: its first part.
     pub(super) fn start_of(&self, expr: &Expression) -> Option<Range<usize>> {
         start_span(expr, self.source)
@@ -595,15 +364,8 @@ fn start_span(expr: &Expression, source: &Source) -> Option<Range<usize>> {
     }
 }
 
-/// A call's name with its opening parenthesis.
-fn call_head(call: &FuncCall, source: &Source) -> Option<Range<usize>> {
-    let name = call.name.name.span()?;
-    let open = source.text.get(name.end..)?.find('(')?;
-    Some(name.start..name.end + open + 1)
-}
-
 /// A reference for the client to resolve, as its text.
-fn runtime_reference(expr: &Expression) -> Value {
+pub(super) fn runtime_reference(expr: &Expression) -> Value {
     let mut expr = expr.clone();
     hcl_edit::Decorate::decor_mut(&mut expr).clear();
     Value::String(format!("${{{}}}", expr.to_string().trim()))

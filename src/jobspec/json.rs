@@ -36,6 +36,9 @@ pub(super) fn parse_values(source: &Source) -> Result<Body, Vec<Diagnostic>> {
     attributes(&json).map_err(one)
 }
 
+/// Reads the body of one kind of block.
+type Inner<'a> = dyn Fn(&Map<String, Json>) -> Result<Body, String> + 'a;
+
 fn root_body(root: &Map<String, Json>) -> Result<Body, String> {
     let mut body = Body::new();
     for (key, value) in root {
@@ -138,7 +141,7 @@ fn push_blocks(
     name: &str,
     value: &Json,
     labels: usize,
-    inner: &dyn Fn(&Map<String, Json>) -> Result<Body, String>,
+    inner: &Inner<'_>,
 ) -> Result<(), String> {
     match value {
         Json::Null => Ok(()),

@@ -8,8 +8,10 @@
 //! along the tables of [`schema`], with expressions evaluated by [`eval`]; the JSON that comes out
 //! is the API's, and serde makes the draft of it.
 
+mod call;
 mod decode;
 mod diag;
+mod dynamic;
 mod eval;
 mod funcs;
 mod json;
@@ -19,6 +21,7 @@ mod schema;
 mod scope;
 mod syntax;
 mod template;
+mod traverse;
 mod types;
 mod value;
 mod variables;

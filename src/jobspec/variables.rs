@@ -243,9 +243,9 @@ impl Eval<'_> {
         let flag = given.flags.iter().rev().find(|(n, _)| n == name);
         let file = given.files.iter().rev().find(|g| g.name == name);
         let (value, origin) = match (flag, file, given.env.get(name)) {
-            (Some((_, text)), _, _) => (self.from_text(name, text, declared), "-var"),
+            (Some((_, text)), _, _) => (self.parse_text(name, text, declared), "-var"),
             (None, Some(given), _) => (given.value.clone(), "-var-file"),
-            (None, None, Some(text)) => (self.from_text(name, text, declared), "environment"),
+            (None, None, Some(text)) => (self.parse_text(name, text, declared), "environment"),
             (None, None, None) => return None,
         };
         match declared.kind.convert(value) {
@@ -259,7 +259,7 @@ impl Eval<'_> {
     }
 
     /// A value from a command line: the text itself, or an expression where the type needs one.
-    fn from_text(&mut self, name: &str, text: &str, declared: &Declared<'_>) -> Value {
+    fn parse_text(&mut self, name: &str, text: &str, declared: &Declared<'_>) -> Value {
         if declared.kind.takes_text() {
             return Value::text(text);
         }
