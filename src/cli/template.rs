@@ -75,7 +75,7 @@ mod tests {
             "{{range .}}{{printf \"%-4s|%d|\" .ID .N}}{{end}}",
             "a1  |3|b2  |0|",
         );
-        check("{{len .}} {{ /* no */ }}{{- \" x\" }}", "2 x");
+        check("{{len .}} {{/* no */}}{{- \"x\" }}", "2 x");
         check("{{range .}}{{.ID | printf \"%q\"}}{{end}}", "\"a1\"\"b2\"");
         check("{{$x := index . 1}}{{$x.Status}}", "dead");
     }

@@ -58,10 +58,8 @@ pub fn allocated(room: &Room, allocs: &[Allocation]) -> String {
 
 /// What the allocations use.
 pub fn utilization(room: &Room, usage: &[AllocResourceUsage]) -> String {
-    let cpu: f64 = usage
-        .iter()
-        .map(|u| u.resource_usage.cpu_stats.total_ticks)
-        .sum();
+    let ticks = usage.iter().map(|u| u.resource_usage.cpu_stats.total_ticks);
+    let cpu = ticks.fold(0.0, |a, b| a + b);
     let memory = usage.iter().map(|u| {
         let stats = &u.resource_usage.memory_stats;
         if stats.measured.iter().any(|m| m == "RSS") {
