@@ -21,7 +21,11 @@ fn wanted(ctx: &Ctx, client: &Client) -> bool {
         _ => {}
     }
     // An agent that does not answer this shows no hints: there is nothing to point to.
-    let Ok(about) = client.get("/v1/agent/self").read::<serde_json::Value>() else {
+    let Ok(about) = client
+        .get("/v1/agent/self")
+        .namespace("default")
+        .read::<serde_json::Value>()
+    else {
         return false;
     };
     about
