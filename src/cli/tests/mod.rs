@@ -14,7 +14,8 @@ use std::rc::Rc;
 use jiff::tz::TimeZone;
 
 use super::context::{Ctx, Out};
-use super::registry;
+use super::{registry, show};
+use crate::http::dto::jobs::JobPlanResponse;
 use server::Server;
 
 /// When every command runs: 2026-11-22T18:53:00Z.
@@ -126,6 +127,10 @@ fn check(name: &str) {
         std::fs::write(&path, actual).unwrap();
         return;
     }
+    differ(name, &actual, &expected);
+}
+
+fn differ(name: &str, actual: &str, expected: &str) {
     if actual != expected {
         let at = actual
             .lines()
@@ -148,7 +153,7 @@ macro_rules! golden {
         #[test]
         fn no_golden_file_is_forgotten() {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/tests/golden");
-            let known = [$($file),*];
+            let known = ["diffs.txt", $($file),*];
             for entry in std::fs::read_dir(folder).unwrap() {
                 let name = entry.unwrap().file_name().into_string().unwrap();
                 assert!(known.contains(&name.as_str()), "{name} has no test");
@@ -217,4 +222,40 @@ fn a_template_prints_what_it_names() {
         "",
     );
     assert_eq!((ran.code, ran.out.as_str()), (0, "dev1 ready\n"));
+}
+
+#[test]
+fn diffs_look_as_planned() {
+    let targets = [
+        "PUT /v1/job/hplan/plan",
+        "PUT /v1/job/hweb/plan",
+        "PUT /v1/job/nightly2/plan",
+    ];
+    let mut actual = String::new();
+    for (target, at) in targets
+        .into_iter()
+        .flat_map(|t| (0..8).map(move |at| (t, at)))
+    {
+        let bodies = server::bodies("job-plan", target);
+        // Refusals and bodies that the recording has cut are no plans.
+        let plan = bodies.get(at).and_then(|b| serde_json::from_str(b).ok());
+        let Some(JobPlanResponse {
+            diff: Some(diff), ..
+        }) = plan
+        else {
+            continue;
+        };
+        let text = show::diff::render(&diff, true);
+        let text = anstream::adapter::strip_str(&text);
+        actual.push_str(&format!("### {target} {at}\n{text}\n\n"));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/tests/golden/diffs.txt");
+    if std::env::var_os("TUMEN_BLESS").is_some() {
+        std::fs::write(&path, &actual).unwrap();
+    }
+    differ(
+        "diffs.txt",
+        &actual,
+        &std::fs::read_to_string(&path).unwrap(),
+    );
 }

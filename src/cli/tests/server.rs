@@ -37,7 +37,7 @@ const FILES: [&str; 11] = [
 ];
 
 /// A target, and the file, target and number of the recorded answer to it.
-const OTHERS: [(&str, &str, &str, usize); 22] = [
+const OTHERS: [(&str, &str, &str, usize); 21] = [
     (
         "GET /v1/jobs?namespace=*",
         "jobs-list",
@@ -79,12 +79,6 @@ const OTHERS: [(&str, &str, &str, usize); 22] = [
         "GET /v1/job/hweb/versions",
         "job-update",
         "GET /v1/job/hweb/versions",
-        0,
-    ),
-    (
-        "GET /v1/job/hweb/versions?diffs=true",
-        "job-update",
-        "GET /v1/job/hweb/versions?diffs=true",
         0,
     ),
     (
@@ -193,6 +187,12 @@ fn routes() -> Routes {
     let scripted = include_str!("scripted.http");
     routes.extend(parse(scripted));
     routes
+}
+
+/// The bodies of the recorded answers to one target, in their order.
+pub fn bodies(file: &str, target: &str) -> Vec<String> {
+    let found = recorded(file).remove(target).unwrap_or_default();
+    found.into_iter().map(|a| a.body).collect()
 }
 
 fn recorded(file: &str) -> Routes {
