@@ -29,6 +29,8 @@ mod stats;
 mod sync;
 mod task_runner;
 mod taskenv;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,0 +1,259 @@
+//! What this agent tells about itself, and how it finds clients.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+use crate::consensus::{Consensus, Role};
+use crate::env::{Env, LogRing, Metrics};
+use crate::gossip::{Gossip, GossipError};
+use crate::model::{Member, MemberStatus, Members, NodeId};
+use crate::rpc::{
+    AgentInfo, Health, Local, LocalError, NodeApi, Nodes, Pool, RemoteNode,
+};
+
+use super::config::{Addrs, Config};
+use super::{REVISION, VERSION};
+
+type Section = BTreeMap<String, String>;
+
+/// This agent, as `http` sees it.
+pub struct AgentLocal {
+    info: AgentInfo,
+    env: Env,
+    gossip: Gossip,
+    members: watch::Receiver<Members>,
+    consensus: Consensus,
+    client: Option<Client>,
+}
+
+impl AgentLocal {
+    /// Gathers what does not change.
+    pub fn new(
+        config: &Config,
+        env: &Env,
+        addrs: Addrs,
+        data_dir: &Path,
+        gossip: &Gossip,
+        consensus: &Consensus,
+        client: Option<Client>,
+    ) -> Self {
+        let settings = config.client.as_ref();
+        let info = AgentInfo {
+            name: config.name.clone(),
+            region: config.region.clone(),
+            datacenter: config.datacenter.clone(),
+            version: VERSION.to_string(),
+            revision: REVISION.to_string(),
+            server: config.server.is_some(),
+            client: config.client.is_some(),
+            dev: config.dev,
+            node_id: client.as_ref().map(Client::node_id),
+            http_addr: addrs.http,
+            rpc_addr: addrs.rpc,
+            serf_addr: addrs.serf,
+            data_dir: data_dir.display().to_string(),
+            bind_addr: config.bind.http.ip().to_string(),
+            log_level: config.log_level.clone(),
+            bootstrap_expect: config.server.as_ref().map_or(0, |s| s.bootstrap_expect),
+            ui_enabled: config.ui_enabled,
+            cli_hints: config.cli_hints,
+            http_max_conns_per_client: config.http_max_conns_per_client,
+            node_class: settings.map(|c| c.node_class.clone()).unwrap_or_default(),
+            node_pool: settings.map(|c| c.node_pool.clone()).unwrap_or_default(),
+            meta: settings.map(|c| c.meta.clone()).unwrap_or_default(),
+            response_headers: config.response_headers.clone(),
+        };
+        Self {
+            info,
+            env: env.clone(),
+            gossip: gossip.clone(),
+            members: gossip.members(),
+            consensus: consensus.clone(),
+            client,
+        }
+    }
+
+    fn raft(&self) -> Section {
+        let status = self.consensus.status();
+        let shown = status.members.iter().map(|m| {
+            let suffrage = if m.voter { "Voter" } else { "Nonvoter" };
+            format!("{{Suffrage:{suffrage} ID:{} Address:{}}}", m.id, m.rpc)
+        });
+        let configuration = format!("[{}]", shown.collect::<Vec<_>>().join(" "));
+        let last_contact = match (status.role, status.last_quorum_contact) {
+            (Role::Leader, _) => "0".to_string(),
+            (_, Some(ago)) => crate::model::duration::format(ago),
+            (_, None) => "never".to_string(),
+        };
+        section([
+            ("applied_index", status.applied_index.to_string()),
+            ("commit_index", status.commit_index.to_string()),
+            ("fsm_pending", (status.commit_index - status.applied_index.min(status.commit_index)).to_string()),
+            ("last_contact", last_contact),
+            ("last_log_index", status.last_log_index.to_string()),
+            ("last_log_term", status.last_log_term.to_string()),
+            ("last_snapshot_index", status.last_snapshot_index.to_string()),
+            ("last_snapshot_term", status.last_snapshot_term.to_string()),
+            ("latest_configuration", configuration),
+            ("latest_configuration_index", status.members_index.to_string()),
+            ("logstore_backend", "segments".to_string()),
+            ("num_peers", status.members.len().saturating_sub(1).to_string()),
+            ("protocol_version", "3".to_string()),
+            ("state", status.role.as_str().to_string()),
+            ("term", status.term.to_string()),
+        ])
+    }
+
+    fn serf(&self) -> Section {
+        let members = self.members.borrow();
+        let count = |status: MemberStatus| {
+            members.values().filter(|m: &&Member| m.status == status).count().to_string()
+        };
+        section([
+            ("encrypted", "false".to_string()),
+            ("failed", count(MemberStatus::Failed)),
+            ("left", count(MemberStatus::Left)),
+            ("members", members.len().to_string()),
+        ])
+    }
+}
+
+fn section<const N: usize>(pairs: [(&str, String); N]) -> Section {
+    pairs.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+}
+
+impl Local for AgentLocal {
+    fn info(&self) -> AgentInfo {
+        self.info.clone()
+    }
+
+    fn stats(&self) -> BTreeMap<String, Section> {
+        let leader = self.leader();
+        let regions: std::collections::BTreeSet<_> =
+            self.members.borrow().values().map(|m| m.record.region.clone()).collect();
+        let nomad = section([
+            ("bootstrap", (self.info.bootstrap_expect == 1).to_string()),
+            ("known_regions", regions.len().max(1).to_string()),
+            ("leader", (leader == Some(self.info.rpc_addr)).to_string()),
+            ("leader_addr", leader.map(|a| a.to_string()).unwrap_or_default()),
+            ("server", self.info.server.to_string()),
+        ]);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+        let runtime = section([
+            ("arch", std::env::consts::ARCH.replace("x86_64", "amd64").replace("aarch64", "arm64")),
+            ("cpu_count", cores.clone()),
+            ("kernel.name", std::env::consts::OS.to_string()),
+            ("max_procs", cores),
+            ("version", format!("tumen{VERSION}")),
+        ]);
+        let mut stats = BTreeMap::from([
+            ("nomad".to_string(), nomad),
+            ("raft".to_string(), self.raft()),
+            ("runtime".to_string(), runtime),
+            ("serf".to_string(), self.serf()),
+        ]);
+        if let Some(client) = &self.client {
+            let servers: Vec<_> = self.servers().iter().map(SocketAddr::to_string).collect();
+            let section = section([
+                ("known_servers", servers.join(",")),
+                ("node_id", client.node_id().to_string()),
+                ("num_allocations", client.running().to_string()),
+            ]);
+            stats.insert("client".to_string(), section);
+        }
+        stats
+    }
+
+    fn members(&self) -> Members {
+        self.members.borrow().clone()
+    }
+
+    fn servers(&self) -> Vec<SocketAddr> {
+        self.peers()
+    }
+
+    fn leader(&self) -> Option<SocketAddr> {
+        let status = self.consensus.status();
+        let leader = status.members.iter().find(|m| m.leader);
+        leader.and_then(|m| m.rpc.parse().ok())
+    }
+
+    fn peers(&self) -> Vec<SocketAddr> {
+        self.consensus.members().iter().filter_map(|m| m.rpc.parse().ok()).collect()
+    }
+
+    fn join(&self, addrs: Vec<String>) -> BoxFuture<'_, Result<usize, LocalError>> {
+        async move {
+            let mut found = Vec::new();
+            for addr in &addrs {
+                let with_port = if addr.contains(':') { addr.clone() } else { format!("{addr}:4648") };
+                let resolved = self.env.net.resolve(&with_port).await;
+                found.extend(resolved.map_err(|e| LocalError::Failed(format!("{addr}: {e}")))?);
+            }
+            Ok(self.gossip.join(&found).await.len())
+        }
+        .boxed()
+    }
+
+    fn force_leave(&self, name: String, prune: bool) -> BoxFuture<'_, Result<(), LocalError>> {
+        async move {
+            match self.gossip.force_leave(&name, prune).await {
+                Ok(()) => Ok(()),
+                Err(GossipError::NoSuchMember(name)) => Err(LocalError::NoSuchMember(name)),
+                Err(error) => Err(LocalError::Failed(error.to_string())),
+            }
+        }
+        .boxed()
+    }
+
+    fn health(&self) -> (Option<Health>, Option<Health>) {
+        let fine = || Health { ok: true, message: "ok".to_string() };
+        let client = self.client.as_ref().map(|_| fine());
+        let server = match self.leader() {
+            Some(_) => fine(),
+            None => Health { ok: false, message: "No cluster leader".to_string() },
+        };
+        (client, Some(server))
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.env.metrics
+    }
+
+    fn logs(&self) -> &LogRing {
+        &self.env.logs
+    }
+}
+
+/// Finds the client of a node: this agent's own, or one behind the network.
+pub struct OwnNodes {
+    own: Option<Client>,
+    pool: Pool,
+    stop: CancellationToken,
+}
+
+impl OwnNodes {
+    /// `stop` ends the streams to other agents.
+    pub fn new(own: Option<Client>, pool: Pool, stop: CancellationToken) -> Self {
+        Self { own, pool, stop }
+    }
+}
+
+impl Nodes for OwnNodes {
+    fn node(&self, id: NodeId, rpc_addr: SocketAddr) -> Arc<dyn NodeApi> {
+        match &self.own {
+            Some(client) if client.node_id() == id => Arc::new(client.clone()),
+            Some(_) | None => {
+                Arc::new(RemoteNode::new(self.pool.clone(), rpc_addr, self.stop.clone()))
+            }
+        }
+    }
+}
