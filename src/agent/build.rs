@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::client::driver::mock::MockDriver;
 use crate::client::driver::{Drivers, NodeFacts};
 use crate::client::{self, Client};
 use crate::consensus::{self, Consensus, Peer};
@@ -21,7 +22,7 @@ use crate::model::resources::Amounts;
 use crate::model::{MemberRecord, NodeId, ServerRole};
 use crate::rpc::serve::Services;
 use crate::rpc::{Api, ApiService, ClusterToken, ConnKind, Forwarding, NodeService, Pool};
-use crate::server::Server;
+use crate::server::{Agreed, Server};
 use crate::state;
 
 use super::config::{Addrs, ClientConfig, Config};
@@ -99,20 +100,34 @@ struct Sockets {
 
 async fn bind(env: &Env, wanted: Addrs) -> Result<Sockets, BuildError> {
     let fail = |what, protocol, addr| {
-        move |source| BuildError::Listen { what, protocol, addr, source }
+        move |source| BuildError::Listen {
+            what,
+            protocol,
+            addr,
+            source,
+        }
     };
     let http = env.net.listen(wanted.http).await;
     let http = http.map_err(fail("failed to start HTTP listener", "tcp", wanted.http))?;
     let rpc = env.net.listen(wanted.rpc).await;
     let rpc = rpc.map_err(fail("failed to start RPC layer", "tcp", wanted.rpc))?;
     let serf = gossip::bind(env.clone(), wanted.serf).await;
-    let serf = serf.map_err(fail("failed to start the gossip", "tcp and udp", wanted.serf))?;
+    let serf = serf.map_err(fail(
+        "failed to start the gossip",
+        "tcp and udp",
+        wanted.serf,
+    ))?;
     let addrs = Addrs {
         http: http.local_addr().unwrap_or(wanted.http),
         rpc: rpc.local_addr().unwrap_or(wanted.rpc),
         serf: serf.addr(),
     };
-    Ok(Sockets { http, rpc, serf, addrs })
+    Ok(Sockets {
+        http,
+        rpc,
+        serf,
+        addrs,
+    })
 }
 
 /// Where an agent keeps things.
@@ -127,14 +142,21 @@ struct Dirs {
 async fn make_dirs(env: &Env, config: &Config) -> Result<Dirs, BuildError> {
     let temporary = config.data_dir.is_none();
     let root = config.data_dir.clone().unwrap_or_else(|| {
-        let name = format!("tumen-dev-{}", &env.entropy.uuid().simple().to_string()[..12]);
+        let name = format!(
+            "tumen-dev-{}",
+            &env.entropy.uuid().simple().to_string()[..12]
+        );
         std::env::temp_dir().join(name)
     });
     let client = config.client.as_ref();
     let dirs = Dirs {
         raft: root.join("server").join("raft"),
-        state: client.and_then(|c| c.state_dir.clone()).unwrap_or_else(|| root.join("client")),
-        allocs: client.and_then(|c| c.alloc_dir.clone()).unwrap_or_else(|| root.join("alloc")),
+        state: client
+            .and_then(|c| c.state_dir.clone())
+            .unwrap_or_else(|| root.join("client")),
+        allocs: client
+            .and_then(|c| c.alloc_dir.clone())
+            .unwrap_or_else(|| root.join("alloc")),
         root,
         temporary,
     };
@@ -142,7 +164,10 @@ async fn make_dirs(env: &Env, config: &Config) -> Result<Dirs, BuildError> {
         env.disk
             .create_dir_all(dir)
             .await
-            .map_err(|source| BuildError::DataDir { dir: dir.clone(), source })?;
+            .map_err(|source| BuildError::DataDir {
+                dir: dir.clone(),
+                source,
+            })?;
     }
     Ok(dirs)
 }
@@ -157,8 +182,10 @@ impl Agent {
         let rpc_stop = process.child_token();
         let pool = Pool::new(env.clone(), ClusterToken(Vec::new()), rpc_stop.clone());
 
-        let consensus = start_consensus(&config, &env, &dirs, addrs, &pool).await?;
-        let server = Server::new(env.clone(), Arc::new(consensus.clone()));
+        let state = state::Store::new();
+        let consensus = start_consensus(&config, &env, &dirs, addrs, &pool, &state).await?;
+        let agreed = Agreed::new(consensus.clone(), state);
+        let server = Server::new(env.clone(), Arc::new(agreed));
         let server_stop = process.child_token();
         let running = spawn_essential(
             "server",
@@ -178,7 +205,8 @@ impl Agent {
 
         let client = match &config.client {
             Some(settings) => {
-                let made = start_client(&config, settings, &env, &dirs, addrs, api.clone(), &process);
+                let made =
+                    start_client(&config, settings, &env, &dirs, addrs, api.clone(), &process);
                 Some(made.await?)
             }
             None => None,
@@ -188,7 +216,9 @@ impl Agent {
             .with(ConnKind::Api, Arc::new(ApiService::new(own, api.clone())));
         if let Some(client) = &client {
             let node = Arc::new(NodeService::new(Arc::new(client.clone())));
-            services = services.with(ConnKind::Node, node.clone()).with_streams(node);
+            services = services
+                .with(ConnKind::Node, node.clone())
+                .with_streams(node);
         }
         let rpc_task = spawn_essential(
             "rpc",
@@ -202,9 +232,22 @@ impl Agent {
                 rpc_stop.clone(),
             ),
         );
-        let local = AgentLocal::new(&config, &env, addrs, &dirs.root, &gossip, &consensus, client.clone());
+        let local = AgentLocal::new(
+            &config,
+            &env,
+            addrs,
+            &dirs.root,
+            &gossip,
+            &consensus,
+            client.clone(),
+        );
         let nodes = OwnNodes::new(client.clone(), pool.clone(), rpc_stop.clone());
-        let app = App { api, local: Arc::new(local), nodes: Arc::new(nodes), env: env.clone() };
+        let app = App {
+            api,
+            local: Arc::new(local),
+            nodes: Arc::new(nodes),
+            env: env.clone(),
+        };
         let http_stop = process.child_token();
         let http_task = spawn_essential(
             "http",
@@ -262,7 +305,11 @@ impl Agent {
         if let Some(client) = self.client {
             let dev = self.temporary.is_some();
             let work = async move {
-                if dev { client.remove_everything().await } else { client.detach().await }
+                if dev {
+                    client.remove_everything().await
+                } else {
+                    client.detach().await
+                }
             };
             let limit = if dev { STEP * 6 } else { STEP };
             if crate::env::timeout(&*clock, limit, work).await.is_err() {
@@ -322,6 +369,7 @@ async fn start_consensus(
     dirs: &Dirs,
     addrs: Addrs,
     pool: &Pool,
+    state: &state::Store,
 ) -> Result<Consensus, BuildError> {
     let consensus = Consensus::start(consensus::Config {
         env: env.clone(),
@@ -331,7 +379,7 @@ async fn start_consensus(
             rpc: addrs.rpc.to_string(),
             build: VERSION.to_string(),
         },
-        store: state::Store::new(),
+        store: state.clone(),
         pool: pool.clone(),
         addresses: Arc::new(|_| None),
         bootstrap: true,
@@ -348,7 +396,10 @@ fn member_record(config: &Config, addrs: Addrs, id: Uuid) -> MemberRecord {
         name: config.name.clone(),
         region: config.region.clone(),
         datacenter: config.datacenter.clone(),
-        server: config.server.as_ref().map(|s| ServerRole { expect: s.bootstrap_expect, cluster: None }),
+        server: config.server.as_ref().map(|s| ServerRole {
+            expect: s.bootstrap_expect,
+            cluster: None,
+        }),
         client: config.client.is_some(),
         http_addr: addrs.http,
         rpc_addr: addrs.rpc,
@@ -397,7 +448,10 @@ async fn start_client(
         http_addr: addrs.http,
         rpc_addr: addrs.rpc,
         host_ip: addrs.http.ip().to_string(),
-        interface: settings.network_interface.clone().unwrap_or_else(|| "lo".to_string()),
+        interface: settings
+            .network_interface
+            .clone()
+            .unwrap_or_else(|| "lo".to_string()),
         cpu_total: settings.cpu_total,
         memory_total_mb: settings.memory_total_mb,
         disk_total_mb: settings.disk_total_mb,
@@ -420,7 +474,24 @@ async fn start_client(
         max_kill_timeout: settings.max_kill_timeout,
         gc_max_allocs: settings.gc_max_allocs,
     };
-    let parts = client::Parts { env: env.clone(), api, drivers, store, fs, identity };
+    let parts = client::Parts {
+        env: env.clone(),
+        api,
+        drivers,
+        store,
+        fs,
+        identity,
+    };
     Ok(Client::start(config, parts, process.child_token()).await?)
 }
 
+/// The drivers of this node.
+async fn drivers(config: &Config, env: &Env, about: &NodeFacts, fs: &Arc<dyn AllocFs>) -> Drivers {
+    let token = CancellationToken::new();
+    let mut drivers = Drivers::new();
+    if config.dev {
+        let mock = MockDriver::new(env.clock.clone(), fs.clone(), token);
+        drivers.insert("mock_driver", Arc::new(mock));
+    }
+    drivers
+}

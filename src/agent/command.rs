@@ -1,7 +1,6 @@
 //! `tumen agent` and `tumen config validate`: from arguments to an exit code.
 
 use std::net::IpAddr;
-use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -14,25 +13,25 @@ use super::config::{Config, Machine, flags};
 use super::output::{Gate, complain, describe, say};
 
 /// Runs an agent until it is told to stop. Exit code 0 after a clean stop, 1 otherwise.
-pub fn run(args: &[String]) -> ExitCode {
+pub fn run(args: &[String]) -> u8 {
     match start(args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(lines) => {
             for line in lines {
                 complain(&format!("==> {line}"));
             }
-            ExitCode::FAILURE
+            1
         }
     }
 }
 
 /// Checks configuration files without starting anything.
-pub fn validate(paths: &[String]) -> ExitCode {
+pub fn validate(paths: &[String]) -> u8 {
     let mut settings = Settings::default();
     for path in paths {
         if let Err(error) = settings::load(path.as_ref(), &mut settings) {
             complain(&format!("1 error occurred:\n\t* {error}\n\n"));
-            return ExitCode::FAILURE;
+            return 1;
         }
     }
     match Config::new(&settings, &this_machine()) {
@@ -41,12 +40,12 @@ pub fn validate(paths: &[String]) -> ExitCode {
                 complain(warning);
             }
             say("Configuration is valid!");
-            ExitCode::SUCCESS
+            0
         }
         Err(mistakes) => {
             complain(&mistakes.to_string());
             complain("Configuration is invalid");
-            ExitCode::FAILURE
+            1
         }
     }
 }
@@ -69,7 +68,10 @@ fn start(args: &[String]) -> Result<(), Vec<String>> {
     if loaded.is_empty() {
         say("==> No configuration files loaded");
     } else {
-        say(&format!("==> Loaded configuration from {}", loaded.join(", ")));
+        say(&format!(
+            "==> Loaded configuration from {}",
+            loaded.join(", ")
+        ));
     }
     say("==> Starting Tumen agent...");
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
@@ -84,7 +86,11 @@ fn start(args: &[String]) -> Result<(), Vec<String>> {
 async fn serve(config: Config) -> Result<(), Vec<String>> {
     let env = Env::real();
     let gate = Gate::closed();
-    let format = if config.log_json { Format::Json } else { Format::Text };
+    let format = if config.log_json {
+        Format::Json
+    } else {
+        Format::Text
+    };
     let level: Level = config.log_level.parse().unwrap_or(Level::Info);
     env.logs
         .install(level, format, Box::new(gate.clone()))
@@ -100,11 +106,20 @@ async fn serve(config: Config) -> Result<(), Vec<String>> {
     say(&describe(&config, &agent));
     say("==> Tumen agent started! Log data will stream in below:\n");
     gate.open();
-    let cause = until_told(&agent).await.map_err(|e| vec![format!("Error starting agent: {e}")])?;
+    let cause = until_told(&agent)
+        .await
+        .map_err(|e| vec![format!("Error starting agent: {e}")])?;
     let failed = agent.has_failed();
-    say(&format!("==> Caught signal: {cause}").replace("Caught signal: failure", "Stopping: a part of the agent failed"));
+    if !failed {
+        say(&format!("==> Caught signal: {cause}"));
+    }
     agent.shutdown().await;
-    if failed { Err(vec!["the agent stopped because a part of it failed; see its log".to_string()]) } else { Ok(()) }
+    match failed {
+        true => Err(vec![
+            "A part of the agent failed, so all of it stopped; its log says more".into(),
+        ]),
+        false => Ok(()),
+    }
 }
 
 /// Waits for a signal or for the agent's own end; returns what it was.
@@ -128,6 +143,14 @@ fn this_machine() -> Machine {
         .filter_map(|(name, ip)| Some((name.clone(), ip.parse().ok()?)))
         .chain([("lo".to_string(), IpAddr::from([127, 0, 0, 1]))])
         .collect();
-    let private_ip = interfaces.first().map(|(_, ip)| *ip).filter(|ip| !ip.is_loopback());
-    Machine { hostname: facts.hostname, cores: facts.cpu_cores, interfaces, private_ip }
+    let private_ip = interfaces
+        .first()
+        .map(|(_, ip)| *ip)
+        .filter(|ip| !ip.is_loopback());
+    Machine {
+        hostname: facts.hostname,
+        cores: facts.cpu_cores,
+        interfaces,
+        private_ip,
+    }
 }

@@ -15,9 +15,7 @@ use crate::consensus::{Consensus, Role};
 use crate::env::{Env, LogRing, Metrics};
 use crate::gossip::{Gossip, GossipError};
 use crate::model::{Member, MemberStatus, Members, NodeId};
-use crate::rpc::{
-    AgentInfo, Health, Local, LocalError, NodeApi, Nodes, Pool, RemoteNode,
-};
+use crate::rpc::{AgentInfo, Health, Local, LocalError, NodeApi, Nodes, Pool, RemoteNode};
 
 use super::config::{Addrs, Config};
 use super::{REVISION, VERSION};
@@ -96,16 +94,28 @@ impl AgentLocal {
         section([
             ("applied_index", status.applied_index.to_string()),
             ("commit_index", status.commit_index.to_string()),
-            ("fsm_pending", (status.commit_index - status.applied_index.min(status.commit_index)).to_string()),
+            (
+                "fsm_pending",
+                (status.commit_index - status.applied_index.min(status.commit_index)).to_string(),
+            ),
             ("last_contact", last_contact),
             ("last_log_index", status.last_log_index.to_string()),
             ("last_log_term", status.last_log_term.to_string()),
-            ("last_snapshot_index", status.last_snapshot_index.to_string()),
+            (
+                "last_snapshot_index",
+                status.last_snapshot_index.to_string(),
+            ),
             ("last_snapshot_term", status.last_snapshot_term.to_string()),
             ("latest_configuration", configuration),
-            ("latest_configuration_index", status.members_index.to_string()),
+            (
+                "latest_configuration_index",
+                status.members_index.to_string(),
+            ),
             ("logstore_backend", "segments".to_string()),
-            ("num_peers", status.members.len().saturating_sub(1).to_string()),
+            (
+                "num_peers",
+                status.members.len().saturating_sub(1).to_string(),
+            ),
             ("protocol_version", "3".to_string()),
             ("state", status.role.as_str().to_string()),
             ("term", status.term.to_string()),
@@ -115,7 +125,11 @@ impl AgentLocal {
     fn serf(&self) -> Section {
         let members = self.members.borrow();
         let count = |status: MemberStatus| {
-            members.values().filter(|m: &&Member| m.status == status).count().to_string()
+            members
+                .values()
+                .filter(|m: &&Member| m.status == status)
+                .count()
+                .to_string()
         };
         section([
             ("encrypted", "false".to_string()),
@@ -127,7 +141,10 @@ impl AgentLocal {
 }
 
 fn section<const N: usize>(pairs: [(&str, String); N]) -> Section {
-    pairs.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+    pairs
+        .into_iter()
+        .map(|(key, value)| (key.to_string(), value))
+        .collect()
 }
 
 impl Local for AgentLocal {
@@ -137,18 +154,32 @@ impl Local for AgentLocal {
 
     fn stats(&self) -> BTreeMap<String, Section> {
         let leader = self.leader();
-        let regions: std::collections::BTreeSet<_> =
-            self.members.borrow().values().map(|m| m.record.region.clone()).collect();
+        let regions: std::collections::BTreeSet<_> = self
+            .members
+            .borrow()
+            .values()
+            .map(|m| m.record.region.clone())
+            .collect();
         let nomad = section([
             ("bootstrap", (self.info.bootstrap_expect == 1).to_string()),
             ("known_regions", regions.len().max(1).to_string()),
             ("leader", (leader == Some(self.info.rpc_addr)).to_string()),
-            ("leader_addr", leader.map(|a| a.to_string()).unwrap_or_default()),
+            (
+                "leader_addr",
+                leader.map(|a| a.to_string()).unwrap_or_default(),
+            ),
             ("server", self.info.server.to_string()),
         ]);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+        let cores = std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .to_string();
         let runtime = section([
-            ("arch", std::env::consts::ARCH.replace("x86_64", "amd64").replace("aarch64", "arm64")),
+            (
+                "arch",
+                std::env::consts::ARCH
+                    .replace("x86_64", "amd64")
+                    .replace("aarch64", "arm64"),
+            ),
             ("cpu_count", cores.clone()),
             ("kernel.name", std::env::consts::OS.to_string()),
             ("max_procs", cores),
@@ -187,14 +218,22 @@ impl Local for AgentLocal {
     }
 
     fn peers(&self) -> Vec<SocketAddr> {
-        self.consensus.members().iter().filter_map(|m| m.rpc.parse().ok()).collect()
+        self.consensus
+            .members()
+            .iter()
+            .filter_map(|m| m.rpc.parse().ok())
+            .collect()
     }
 
     fn join(&self, addrs: Vec<String>) -> BoxFuture<'_, Result<usize, LocalError>> {
         async move {
             let mut found = Vec::new();
             for addr in &addrs {
-                let with_port = if addr.contains(':') { addr.clone() } else { format!("{addr}:4648") };
+                let with_port = if addr.contains(':') {
+                    addr.clone()
+                } else {
+                    format!("{addr}:4648")
+                };
                 let resolved = self.env.net.resolve(&with_port).await;
                 found.extend(resolved.map_err(|e| LocalError::Failed(format!("{addr}: {e}")))?);
             }
@@ -215,11 +254,17 @@ impl Local for AgentLocal {
     }
 
     fn health(&self) -> (Option<Health>, Option<Health>) {
-        let fine = || Health { ok: true, message: "ok".to_string() };
+        let fine = || Health {
+            ok: true,
+            message: "ok".to_string(),
+        };
         let client = self.client.as_ref().map(|_| fine());
         let server = match self.leader() {
             Some(_) => fine(),
-            None => Health { ok: false, message: "No cluster leader".to_string() },
+            None => Health {
+                ok: false,
+                message: "No cluster leader".to_string(),
+            },
         };
         (client, Some(server))
     }
@@ -251,9 +296,11 @@ impl Nodes for OwnNodes {
     fn node(&self, id: NodeId, rpc_addr: SocketAddr) -> Arc<dyn NodeApi> {
         match &self.own {
             Some(client) if client.node_id() == id => Arc::new(client.clone()),
-            Some(_) | None => {
-                Arc::new(RemoteNode::new(self.pool.clone(), rpc_addr, self.stop.clone()))
-            }
+            Some(_) | None => Arc::new(RemoteNode::new(
+                self.pool.clone(),
+                rpc_addr,
+                self.stop.clone(),
+            )),
         }
     }
 }

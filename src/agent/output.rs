@@ -16,7 +16,9 @@ pub struct Gate {
 impl Gate {
     /// A gate that holds everything back.
     pub fn closed() -> Self {
-        Self { held: Arc::new(Mutex::new(Some(Vec::new()))) }
+        Self {
+            held: Arc::new(Mutex::new(Some(Vec::new()))),
+        }
     }
 
     /// Lets everything through, first what was held.
@@ -67,11 +69,17 @@ pub fn describe(config: &Config, agent: &Agent) -> String {
     let mut rows = vec![
         (
             "Advertise Addrs",
-            format!("HTTP: {}; RPC: {}; Serf: {}", told.http, told.rpc, told.serf),
+            format!(
+                "HTTP: {}; RPC: {}; Serf: {}",
+                told.http, told.rpc, told.serf
+            ),
         ),
         (
             "Bind Addrs",
-            format!("HTTP: [{}]; RPC: {}; Serf: {}", bound.http, bound.rpc, bound.serf),
+            format!(
+                "HTTP: [{}]; RPC: {}; Serf: {}",
+                bound.http, bound.rpc, bound.serf
+            ),
         ),
         ("Client", yes(config.client.is_some()).to_string()),
         ("Log Level", config.log_level.clone()),
@@ -80,9 +88,14 @@ pub fn describe(config: &Config, agent: &Agent) -> String {
         rows.push(("Node Id", id.to_string()));
     }
     rows.extend([
-        ("Region", format!("{} (DC: {})", config.region, config.datacenter)),
+        (
+            "Region",
+            format!("{} (DC: {})", config.region, config.datacenter),
+        ),
         ("Server", yes(config.server.is_some()).to_string()),
         ("Version", VERSION.to_string()),
     ]);
-    rows.iter().map(|(name, value)| format!("{name:>22}: {value}\n")).collect()
+    rows.iter()
+        .map(|(name, value)| format!("{name:>22}: {value}\n"))
+        .collect()
 }

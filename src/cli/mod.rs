@@ -56,6 +56,7 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 const GROUPS: &[Group] = &[
+    group("config", "Check the configuration of agents"),
     group("job", "Run, change and look at jobs"),
     group("alloc", "Look at allocations and act on them"),
     group("node", "Look at nodes and act on them"),

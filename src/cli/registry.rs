@@ -25,6 +25,8 @@ pub struct Command {
     /// The exit code of wrong flags.
     pub bad_usage: u8,
     pub run: fn(&mut Ctx, &Args) -> Outcome,
+    /// Takes the words as they are, instead of `run`; returns the exit code.
+    pub raw: Option<fn(&[String]) -> u8>,
 }
 
 /// A command with the usual settings; fields are changed with struct update.
@@ -43,6 +45,7 @@ pub const fn command(
         remote: true,
         bad_usage: 1,
         run,
+        raw: None,
     }
 }
 
@@ -103,6 +106,10 @@ impl Registry {
     }
 
     fn one(&self, ctx: &mut Ctx, command: &'static Command, words: &[String]) -> u8 {
+        let help_asked = |w: &String| matches!(w.as_str(), "-h" | "-help" | "--help");
+        if let Some(raw) = command.raw.filter(|_| !words.iter().any(help_asked)) {
+            return raw(words);
+        }
         let mut allowed: Vec<&'static [Flag]> = command.flags.to_vec();
         if command.remote {
             allowed.push(settings::GENERAL);

@@ -26,7 +26,7 @@ use crate::model::{
     Timestamp,
 };
 use crate::rpc::api::{Answer, Api, ApiError, Body, Call, ClientAllocs, Op, Query, Read, Reply};
-use crate::rpc::node::{NodeAnswer, NodeApi, NodeAsk, From as Origin, StreamOpen};
+use crate::rpc::node::{From as Origin, NodeAnswer, NodeApi, NodeAsk, StreamOpen};
 
 /// Servers that want what the test says and remember what the client reports.
 #[derive(Default)]
@@ -48,8 +48,15 @@ struct Said {
 impl Wishes {
     fn want(&self, alloc: Allocation) {
         let index = *self.index.borrow() + 1;
-        let alloc = Allocation { alloc_modify_index: index, ..alloc };
-        self.said.lock().unwrap().wanted.insert(alloc.id, Arc::new(alloc));
+        let alloc = Allocation {
+            alloc_modify_index: index,
+            ..alloc
+        };
+        self.said
+            .lock()
+            .unwrap()
+            .wanted
+            .insert(alloc.id, Arc::new(alloc));
         self.index.send_replace(index);
     }
 
@@ -66,7 +73,10 @@ impl Wishes {
                 heard.changed().await.unwrap();
             }
         };
-        if timeout(&*env.clock, Duration::from_secs(600), wait).await.is_err() {
+        if timeout(&*env.clock, Duration::from_secs(600), wait)
+            .await
+            .is_err()
+        {
             let history = self.said.lock().unwrap().history.clone();
             panic!("never: {what}; reported: {history:?}");
         }
@@ -76,7 +86,9 @@ impl Wishes {
 impl Api for Wishes {
     fn read(&self, query: Query) -> BoxFuture<'_, Result<Answer, ApiError>> {
         async move {
-            let Read::ClientAllocs { .. } = query.read else { panic!("a client reads only this") };
+            let Read::ClientAllocs { .. } = query.read else {
+                panic!("a client reads only this")
+            };
             let mut index = self.index.subscribe();
             let now = *index.wait_for(|i| *i > query.min_index).await.unwrap();
             let said = self.said.lock().unwrap();
@@ -85,7 +97,12 @@ impl Api for Wishes {
                 linearizable: true,
                 allocs: said.wanted.values().cloned().collect(),
             });
-            Ok(Answer { index: now, known_leader: true, last_contact: Duration::ZERO, body })
+            Ok(Answer {
+                index: now,
+                known_leader: true,
+                last_contact: Duration::ZERO,
+                body,
+            })
         }
         .boxed()
     }
@@ -101,14 +118,18 @@ impl Api for Wishes {
                         said.updates.insert(update.id, update);
                     }
                 }
-                Op::SetServices { alloc, services, .. } => {
+                Op::SetServices {
+                    alloc, services, ..
+                } => {
                     said.services.insert(alloc, services);
                 }
                 other => panic!("a client does not call {other:?}"),
             }
             drop(said);
             self.heard.send_modify(|n| *n += 1);
-            Ok(Reply::Done { index: *self.index.borrow() })
+            Ok(Reply::Done {
+                index: *self.index.borrow(),
+            })
         }
         .boxed()
     }
@@ -150,9 +171,15 @@ impl Machine {
             drivers,
             store: self.store.clone() as Arc<dyn Store>,
             fs: self.fs.clone(),
-            identity: Identity { id: NodeId(Uuid::from_u128(7)), secret: Uuid::nil() },
+            identity: Identity {
+                id: NodeId(Uuid::from_u128(7)),
+                secret: Uuid::nil(),
+            },
         };
-        (Client::start(config(), parts, token.clone()).await.unwrap(), token)
+        (
+            Client::start(config(), parts, token.clone()).await.unwrap(),
+            token,
+        )
     }
 }
 
@@ -231,11 +258,18 @@ fn alloc(n: u128, kind: &str, options: serde_json::Value) -> Allocation {
 }
 
 fn stopped(alloc: &Allocation) -> Allocation {
-    Allocation { desired: AllocDesiredStatus::Stop, ..alloc.clone() }
+    Allocation {
+        desired: AllocDesiredStatus::Stop,
+        ..alloc.clone()
+    }
 }
 
 fn is(id: AllocId, status: AllocClientStatus) -> impl Fn(&Said) -> bool {
-    move |said| said.updates.get(&id).is_some_and(|u| u.client_status == status)
+    move |said| {
+        said.updates
+            .get(&id)
+            .is_some_and(|u| u.client_status == status)
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,8 +280,14 @@ async fn a_service_runs_turns_healthy_and_stops() {
     machine.servers.want(web.clone());
 
     let (env, servers) = (&machine.env, &machine.servers);
-    servers.until(env, "it runs", is(web.id, AllocClientStatus::Running)).await;
-    servers.until(env, "it is registered", |s| s.services.get(&web.id).is_some_and(|r| r.len() == 1)).await;
+    servers
+        .until(env, "it runs", is(web.id, AllocClientStatus::Running))
+        .await;
+    servers
+        .until(env, "it is registered", |s| {
+            s.services.get(&web.id).is_some_and(|r| r.len() == 1)
+        })
+        .await;
     let healthy = |s: &Said| s.updates[&web.id].healthy.is_some_and(|(good, _)| good);
     servers.until(env, "it is healthy", healthy).await;
 
@@ -266,19 +306,38 @@ async fn a_service_runs_turns_healthy_and_stops() {
     assert_eq!(text, b"hello\n");
 
     servers.want(stopped(&web));
-    servers.until(env, "it is over", is(web.id, AllocClientStatus::Complete)).await;
+    servers
+        .until(env, "it is over", is(web.id, AllocClientStatus::Complete))
+        .await;
     let empty = |s: &Said| s.services.get(&web.id).is_some_and(Vec::is_empty);
     servers.until(env, "it is registered no more", empty).await;
-    let asked = client.ask(NodeAsk::List { alloc: web.id, path: "alloc".to_string() }).await;
-    assert!(matches!(asked, Ok(NodeAnswer::Files(_))), "its files stay: {asked:?}");
+    let asked = client
+        .ask(NodeAsk::List {
+            alloc: web.id,
+            path: "alloc".to_string(),
+        })
+        .await;
+    assert!(
+        matches!(asked, Ok(NodeAnswer::Files(_))),
+        "its files stay: {asked:?}"
+    );
 
     servers.forget(web.id);
     let gone = async {
-        while client.ask(NodeAsk::Stat { alloc: web.id, path: "/".to_string() }).await.is_ok() {
+        while client
+            .ask(NodeAsk::Stat {
+                alloc: web.id,
+                path: "/".to_string(),
+            })
+            .await
+            .is_ok()
+        {
             env.clock.sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(&*env.clock, Duration::from_secs(10), gone).await.expect("its files go with it");
+    timeout(&*env.clock, Duration::from_secs(10), gone)
+        .await
+        .expect("its files go with it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,7 +346,14 @@ async fn a_task_restarts_in_place_and_then_fails() {
     let (_client, _token) = machine.boot().await;
     let web = alloc(1, "service", json!({"run_for": "1s", "exit_code": 3}));
     machine.servers.want(web.clone());
-    machine.servers.until(&machine.env, "it fails", is(web.id, AllocClientStatus::Failed)).await;
+    machine
+        .servers
+        .until(
+            &machine.env,
+            "it fails",
+            is(web.id, AllocClientStatus::Failed),
+        )
+        .await;
 
     let said = machine.servers.said.lock().unwrap();
     let state = &said.updates[&web.id].task_states["t"];
@@ -295,14 +361,23 @@ async fn a_task_restarts_in_place_and_then_fails() {
     let kinds: Vec<_> = state.events.iter().map(|e| e.kind.as_str()).collect();
     assert!(
         kinds.starts_with(&[
-            "Received", "Task Setup", "Started", "Terminated", "Restarting", "Started",
-            "Terminated", "Not Restarting",
+            "Received",
+            "Task Setup",
+            "Started",
+            "Terminated",
+            "Restarting",
+            "Started",
+            "Terminated",
+            "Not Restarting",
         ]),
         "{kinds:?}"
     );
     assert!(!said.updates[&web.id].healthy.unwrap().0);
     let statuses: Vec<_> = said.history.iter().map(|(_, s)| *s).collect();
-    assert!(statuses.contains(&AllocClientStatus::Pending), "while it waits: {statuses:?}");
+    assert!(
+        statuses.contains(&AllocClientStatus::Pending),
+        "while it waits: {statuses:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -312,7 +387,14 @@ async fn a_batch_task_that_succeeds_is_complete() {
     let mut work = alloc(1, "batch", json!({"run_for": "5s"}));
     work.deployment_id = None;
     machine.servers.want(work.clone());
-    machine.servers.until(&machine.env, "it is over", is(work.id, AllocClientStatus::Complete)).await;
+    machine
+        .servers
+        .until(
+            &machine.env,
+            "it is over",
+            is(work.id, AllocClientStatus::Complete),
+        )
+        .await;
 }
 
 /// The agent dies without a word and comes back: the same run of the task goes on.
@@ -323,7 +405,9 @@ async fn a_restarted_agent_restarts_no_task() {
     let web = alloc(1, "service", json!({}));
     machine.servers.want(web.clone());
     let (env, servers) = (&machine.env, &machine.servers);
-    servers.until(env, "it runs", is(web.id, AllocClientStatus::Running)).await;
+    servers
+        .until(env, "it runs", is(web.id, AllocClientStatus::Running))
+        .await;
     let started = servers.said.lock().unwrap().updates[&web.id].task_states["t"].started_at;
 
     token.cancel();
@@ -332,7 +416,9 @@ async fn a_restarted_agent_restarts_no_task() {
     servers.said.lock().unwrap().updates.clear();
     let (client, _token) = machine.boot().await;
 
-    servers.until(env, "it still runs", is(web.id, AllocClientStatus::Running)).await;
+    servers
+        .until(env, "it still runs", is(web.id, AllocClientStatus::Running))
+        .await;
     let said = servers.said.lock().unwrap();
     let state = &said.updates[&web.id].task_states["t"];
     assert_eq!((state.started_at, state.restarts), (started, 0));
@@ -348,16 +434,41 @@ async fn a_successor_waits_until_the_predecessor_is_gone() {
     let old = alloc(1, "service", json!({"kill_after": "3s"}));
     machine.servers.want(old.clone());
     let (env, servers) = (&machine.env, &machine.servers);
-    servers.until(env, "the old one runs", is(old.id, AllocClientStatus::Running)).await;
+    servers
+        .until(
+            env,
+            "the old one runs",
+            is(old.id, AllocClientStatus::Running),
+        )
+        .await;
 
-    let new = Allocation { previous: Some(old.id), ..alloc(2, "service", json!({})) };
+    let new = Allocation {
+        previous: Some(old.id),
+        ..alloc(2, "service", json!({}))
+    };
     servers.want(stopped(&old));
     servers.want(new.clone());
-    servers.until(env, "the new one runs", is(new.id, AllocClientStatus::Running)).await;
+    servers
+        .until(
+            env,
+            "the new one runs",
+            is(new.id, AllocClientStatus::Running),
+        )
+        .await;
     let said = servers.said.lock().unwrap();
-    let order: Vec<_> = said.history.iter().filter(|(_, s)| *s != AllocClientStatus::Pending).collect();
-    let ended = order.iter().position(|e| **e == (old.id, AllocClientStatus::Complete)).unwrap();
-    let began = order.iter().position(|e| **e == (new.id, AllocClientStatus::Running)).unwrap();
+    let order: Vec<_> = said
+        .history
+        .iter()
+        .filter(|(_, s)| *s != AllocClientStatus::Pending)
+        .collect();
+    let ended = order
+        .iter()
+        .position(|e| **e == (old.id, AllocClientStatus::Complete))
+        .unwrap();
+    let began = order
+        .iter()
+        .position(|e| **e == (new.id, AllocClientStatus::Running))
+        .unwrap();
     assert!(ended < began, "{order:?}");
 }
 
@@ -367,13 +478,22 @@ async fn the_same_seed_tells_the_same_story() {
         let machine = Machine::new(seed);
         let (_client, _token) = machine.boot().await;
         for n in 1..6 {
-            machine.servers.want(alloc(n, "service", json!({"run_for": "2s", "exit_code": 1})));
+            machine.servers.want(alloc(
+                n,
+                "service",
+                json!({"run_for": "2s", "exit_code": 1}),
+            ));
         }
         let over = |s: &Said| {
             s.updates.len() == 5
-                && s.updates.values().all(|u| u.client_status == AllocClientStatus::Failed)
+                && s.updates
+                    .values()
+                    .all(|u| u.client_status == AllocClientStatus::Failed)
         };
-        machine.servers.until(&machine.env, "all failed", over).await;
+        machine
+            .servers
+            .until(&machine.env, "all failed", over)
+            .await;
         let history = machine.servers.said.lock().unwrap().history.clone();
         history
     }

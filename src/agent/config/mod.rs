@@ -43,7 +43,6 @@ pub struct Config {
     pub client: Option<ClientConfig>,
     pub ui_enabled: bool,
     pub cli_hints: bool,
-    pub prometheus: bool,
     pub http_max_conns_per_client: u32,
     pub response_headers: BTreeMap<String, String>,
     /// The docker driver's own settings, by key below `plugin.docker.config`.
@@ -65,20 +64,6 @@ pub struct Addrs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
     pub bootstrap_expect: u32,
-    /// How many evaluations are scheduled at once.
-    pub workers: u32,
-    pub gc: GcConfig,
-}
-
-/// How old what nobody needs may become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GcConfig {
-    pub interval: Duration,
-    pub job: Duration,
-    pub eval: Duration,
-    pub batch_eval: Duration,
-    pub deployment: Duration,
-    pub node: Duration,
 }
 
 /// The client role.
@@ -246,11 +231,10 @@ impl Reader<'_> {
             log_json: self.bool("log_json", false),
             bind,
             advertise,
-            server: server_on.then(|| self.server(machine)),
+            server: server_on.then(|| self.server()),
             client: client_on.then(|| self.client(dev)),
             ui_enabled: self.bool("ui.enabled", true),
             cli_hints: self.bool("ui.show_cli_hints", true),
-            prometheus: self.bool("telemetry.prometheus_metrics", dev),
             http_max_conns_per_client: self.int("limits.http_max_conns_per_client", 100),
             response_headers: self.texts("http_api_response_headers"),
             docker,
@@ -371,25 +355,15 @@ impl Reader<'_> {
         }
     }
 
-    fn server(&mut self, machine: &Machine) -> ServerConfig {
+    fn server(&mut self) -> ServerConfig {
         let expect = self.int("server.bootstrap_expect", 1);
         if expect != 1 {
             self.mistakes.push(format!(
                 "server.bootstrap_expect = {expect} is not supported yet: a cluster has one server"
             ));
         }
-        let hours = |h: u64| Duration::from_secs(h * 3600);
         ServerConfig {
             bootstrap_expect: expect,
-            workers: self.int("server.num_schedulers", machine.cores.max(1)),
-            gc: GcConfig {
-                interval: self.duration("server.job_gc_interval", Duration::from_secs(300)),
-                job: self.duration("server.job_gc_threshold", hours(4)),
-                eval: self.duration("server.eval_gc_threshold", hours(1)),
-                batch_eval: self.duration("server.batch_eval_gc_threshold", hours(24)),
-                deployment: self.duration("server.deployment_gc_threshold", hours(1)),
-                node: self.duration("server.node_gc_threshold", hours(24)),
-            },
         }
     }
 

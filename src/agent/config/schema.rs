@@ -20,6 +20,7 @@ const NO_VAULT: Fate = Refused("Vault is not supported");
 const NO_GOSSIP_JOIN: Fate = Refused("joining other agents is not supported yet");
 const ENTERPRISE: Fate = Refused("it belongs to Nomad Enterprise");
 const MEASURED: Fate = Ignored("liveness and timers are measured, not configured");
+const FIXED_GC: Fate = Refused("the ages at which things are collected are fixed for now");
 const NO_SINK: Fate = Refused("metrics are pulled from /v1/metrics, not pushed");
 
 /// Key patterns, the most particular first; `*` stands for the rest of a key.
@@ -94,13 +95,19 @@ pub const KEYS: &[(&str, Fate)] = &[
     ("tls.rpc", Used),
     ("tls.*", NO_TLS),
     ("limits.http_max_conns_per_client", Used),
-    ("limits.rpc_max_conns_per_client", Used),
+    (
+        "limits.rpc_max_conns_per_client",
+        Ignored("connections are bounded in all"),
+    ),
     (
         "limits.https_handshake_timeout",
         Ignored("there is no TLS yet"),
     ),
-    ("limits.rpc_handshake_timeout", Used),
-    ("telemetry.prometheus_metrics", Used),
+    ("limits.rpc_handshake_timeout", Ignored("it is 5 s")),
+    (
+        "telemetry.prometheus_metrics",
+        Ignored("they are always on"),
+    ),
     (
         "telemetry.collection_interval",
         Ignored("metrics are collected as they happen"),
@@ -113,8 +120,14 @@ pub const KEYS: &[(&str, Fate)] = &[
         "telemetry.in_memory_retention_period",
         Ignored("the last interval is kept"),
     ),
-    ("telemetry.publish_allocation_metrics", Used),
-    ("telemetry.publish_node_metrics", Used),
+    (
+        "telemetry.publish_allocation_metrics",
+        Ignored("see /v1/client/allocation"),
+    ),
+    (
+        "telemetry.publish_node_metrics",
+        Ignored("see /v1/client/stats"),
+    ),
     (
         "telemetry.disable_hostname",
         Ignored("metric names carry no host name"),
@@ -215,13 +228,16 @@ pub const KEYS: &[(&str, Fate)] = &[
     ("client.*", Refused("it is not supported yet")),
     ("server.enabled", Used),
     ("server.bootstrap_expect", Used),
-    ("server.num_schedulers", Used),
-    ("server.job_gc_threshold", Used),
-    ("server.eval_gc_threshold", Used),
-    ("server.batch_eval_gc_threshold", Used),
-    ("server.deployment_gc_threshold", Used),
-    ("server.node_gc_threshold", Used),
-    ("server.job_gc_interval", Used),
+    (
+        "server.num_schedulers",
+        Ignored("there is one worker per core"),
+    ),
+    ("server.job_gc_threshold", FIXED_GC),
+    ("server.eval_gc_threshold", FIXED_GC),
+    ("server.batch_eval_gc_threshold", FIXED_GC),
+    ("server.deployment_gc_threshold", FIXED_GC),
+    ("server.node_gc_threshold", FIXED_GC),
+    ("server.job_gc_interval", FIXED_GC),
     ("server.raft_protocol", Ignored("there is one protocol")),
     ("server.raft_multiplier", MEASURED),
     ("server.heartbeat_grace", MEASURED),

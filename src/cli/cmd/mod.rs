@@ -1,5 +1,6 @@
 //! The commands, a file a family.
 
+pub mod agent;
 pub mod alloc;
 pub mod cluster;
 pub mod deployment;
@@ -17,7 +18,8 @@ use super::registry::Command;
 
 /// Every command there is.
 pub fn all() -> Vec<&'static Command> {
-    let families: [&[Command]; 11] = [
+    let families: [&[Command]; 12] = [
+        agent::COMMANDS,
         job::COMMANDS,
         alloc::COMMANDS,
         node::COMMANDS,
