@@ -13,7 +13,7 @@ use crate::client::driver::{Drivers, NodeFacts};
 use crate::client::{self, Client};
 use crate::consensus::{self, Consensus, Peer};
 use crate::env::alloc_fs::AllocFs;
-use crate::env::real::{RealAllocFs, RealStore};
+use crate::env::real::RealStore;
 use crate::env::{Env, Listener, Store, Task, spawn_essential};
 use crate::gossip::{self, Gossip};
 use crate::http::{self, App};
@@ -21,12 +21,15 @@ use crate::model::node::NodeReserved;
 use crate::model::resources::Amounts;
 use crate::model::{MemberRecord, NodeId, ServerRole};
 use crate::rpc::serve::Services;
-use crate::rpc::{Api, ApiService, ClusterToken, ConnKind, Forwarding, NodeService, Pool};
+use crate::rpc::{
+    Api, ApiService, ClusterToken, ConnKind, Forwarding, NodeApi, NodeService, Pool, RemoteNodes,
+};
 use crate::server::{Agreed, Server};
 use crate::state;
+use crate::ui::Ui;
 
 use super::config::{Addrs, ClientConfig, Config};
-use super::local::{AgentLocal, OwnNodes};
+use super::local::AgentLocal;
 use super::{REVISION, VERSION};
 
 /// How long each step of a stop may take before the next one starts anyway.
@@ -241,12 +244,24 @@ impl Agent {
             &consensus,
             client.clone(),
         );
-        let nodes = OwnNodes::new(client.clone(), pool.clone(), rpc_stop.clone());
+        let own_node = client
+            .clone()
+            .map(|c| (c.node_id(), Arc::new(c) as Arc<dyn NodeApi>));
+        let nodes = Arc::new(RemoteNodes::new(pool.clone(), own_node, rpc_stop.clone()));
+        let local = Arc::new(local);
+        let ui = Ui {
+            api: api.clone(),
+            local: local.clone(),
+            nodes: nodes.clone(),
+            env: env.clone(),
+        };
+        let pages = config.ui_enabled.then(|| crate::ui::pages(ui));
         let app = App {
             api,
-            local: Arc::new(local),
-            nodes: Arc::new(nodes),
+            local,
+            nodes,
             env: env.clone(),
+            pages,
         };
         let http_stop = process.child_token();
         let http_task = spawn_essential(
@@ -429,7 +444,7 @@ async fn start_client(
         );
     }
     let store: Arc<dyn Store> = Arc::new(store);
-    let fs: Arc<dyn AllocFs> = Arc::new(RealAllocFs);
+    let fs = env.files.clone();
     let facts = env.host.facts(&dirs.allocs).await;
     let about = NodeFacts {
         id: identity.id,

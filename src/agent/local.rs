@@ -3,19 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::consensus::{Consensus, Role};
 use crate::env::{Env, LogRing, Metrics};
 use crate::gossip::{Gossip, GossipError};
-use crate::model::{Member, MemberStatus, Members, NodeId};
-use crate::rpc::{AgentInfo, Health, Local, LocalError, NodeApi, Nodes, Pool, RemoteNode};
+use crate::model::{Member, MemberStatus, Members};
+use crate::rpc::{AgentInfo, Health, Local, LocalError};
 
 use super::config::{Addrs, Config};
 use super::{REVISION, VERSION};
@@ -275,32 +273,5 @@ impl Local for AgentLocal {
 
     fn logs(&self) -> &LogRing {
         &self.env.logs
-    }
-}
-
-/// Finds the client of a node: this agent's own, or one behind the network.
-pub struct OwnNodes {
-    own: Option<Client>,
-    pool: Pool,
-    stop: CancellationToken,
-}
-
-impl OwnNodes {
-    /// `stop` ends the streams to other agents.
-    pub fn new(own: Option<Client>, pool: Pool, stop: CancellationToken) -> Self {
-        Self { own, pool, stop }
-    }
-}
-
-impl Nodes for OwnNodes {
-    fn node(&self, id: NodeId, rpc_addr: SocketAddr) -> Arc<dyn NodeApi> {
-        match &self.own {
-            Some(client) if client.node_id() == id => Arc::new(client.clone()),
-            Some(_) | None => Arc::new(RemoteNode::new(
-                self.pool.clone(),
-                rpc_addr,
-                self.stop.clone(),
-            )),
-        }
     }
 }

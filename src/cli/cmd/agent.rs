@@ -64,7 +64,9 @@ pub static COMMANDS: &[Command] = &[
 
 /// Stands where a raw command's handler would be; it is not reached.
 fn never(_: &mut Ctx, _: &Args) -> Outcome {
-    Err(crate::cli::fail::Failure::default())
+    Err(crate::cli::fail::Failure::new(
+        "This command takes its words as they are",
+    ))
 }
 
 fn validate(_: &mut Ctx, args: &Args) -> Outcome {
