@@ -2,6 +2,7 @@
 
 use super::{Caller, prioritized, stored_eval};
 use crate::model::job::JobSpec;
+use crate::model::validate::validate;
 use crate::model::{ClusterView, DesiredTransition, EvalTrigger, Evaluation, Job, JobKey, JobType};
 use crate::rpc::api::{ApiError, Registration, Reply};
 use crate::state::{Applied, Change, Outcome, Snapshot};
@@ -19,7 +20,12 @@ pub(super) async fn register(call: &Caller<'_>, reg: Registration) -> Result<Rep
     }
     let mut spec = reg.job;
     let mut warnings = reg.warnings;
-    warnings.extend(check(&view, &spec)?);
+    for warning in check(&view, &spec)? {
+        // The route that made the spec may have said so already.
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
     if reg.preserve_counts {
         keep_counts(&view, &mut spec);
     }
@@ -47,6 +53,10 @@ pub(super) async fn register(call: &Caller<'_>, reg: Registration) -> Result<Rep
 
 /// Checks a job as it is to be stored; returns what there is to warn about.
 pub(super) fn check(view: &Snapshot, spec: &JobSpec) -> Result<Vec<String>, ApiError> {
+    let problems = validate(spec);
+    if let Some(error) = problems.error() {
+        return Err(ApiError::Refused(error));
+    }
     if spec.namespace.as_str() != "default" {
         return Err(ApiError::Refused(one_error(&format!(
             "job {:?} is in nonexistent namespace {:?}",
@@ -64,7 +74,7 @@ pub(super) fn check(view: &Snapshot, spec: &JobSpec) -> Result<Vec<String>, ApiE
             spec.kind.as_str()
         )));
     }
-    Ok(Vec::new())
+    Ok(problems.warnings)
 }
 
 /// How Nomad's clients expect a list of one error.
