@@ -63,22 +63,31 @@ fn check_node(
     node: &Node,
     places: &[Allocation],
 ) -> Result<(), String> {
-    let any_new = places.iter().any(|a| view.alloc(a.id).is_none());
+    // An update that asks for nothing else changes nothing that could fail to fit.
+    let grows = |a: &&Allocation| view.alloc(a.id).is_none_or(|o| o.resources != a.resources);
+    let asking: Vec<&Allocation> = places.iter().filter(grows).collect();
+    let any_new = asking.iter().any(|a| view.alloc(a.id).is_none());
     if any_new && !node.is_ready() {
         return Err("node is not ready for placements".to_string());
     }
     if node.status == NodeStatus::Down {
         return Err("node is down".to_string());
     }
-    let left = usage_without(view, node.id, &leaving(plan, node.id, places));
-    fits(node, left, places)
+    if asking.is_empty() {
+        return Ok(());
+    }
+    let left = usage_without(view, node.id, &leaving(plan, node.id, &asking));
+    fits(node, left, &asking)
 }
 
-/// The allocations that a plan takes off a node or writes anew.
-fn leaving(plan: &Plan, node: NodeId, places: &[Allocation]) -> BTreeSet<AllocId> {
+/// The allocations whose room on `node` the placements may count on: themselves, and their own
+/// predecessors if the plan stops them. What else the plan stops may still run when a
+/// placement starts, so its room is only free once its client says so.
+fn leaving(plan: &Plan, node: NodeId, places: &[&Allocation]) -> BTreeSet<AllocId> {
+    let follows = |id: AllocId| places.iter().any(|a| a.previous == Some(id));
     let stops = plan.stops.get(&node).into_iter().flatten();
     stops
-        .filter(|s| !s.keep_running)
+        .filter(|s| !s.keep_running && follows(s.id))
         .map(|s| s.id)
         .chain(places.iter().map(|a| a.id))
         .collect()
@@ -117,7 +126,7 @@ fn exclusive(alloc: &Allocation) -> impl Iterator<Item = &AllocatedPort> {
 }
 
 /// Whether `places` fit on top of `usage`.
-fn fits(node: &Node, mut usage: NodeUsage, places: &[Allocation]) -> Result<(), String> {
+fn fits(node: &Node, mut usage: NodeUsage, places: &[&Allocation]) -> Result<(), String> {
     for alloc in places {
         for port in exclusive(alloc) {
             if node.reserved.ports.contains(&port.value) {

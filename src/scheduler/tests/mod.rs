@@ -1,1 +1,6 @@
 //! Whole planner stories on a small cluster kept in maps.
+
+mod placing;
+mod properties;
+mod updating;
+mod world;
