@@ -1,8 +1,21 @@
 //! What a new version of a job changes, field by field.
+//!
+//! [`between`] compares two jobs: `blocks` turns each into a tree of named blocks with text
+//! fields, `tree` compares such trees. [`annotate`] adds what the plan makes of the change.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+mod annotate;
+mod between;
+mod blocks;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use annotate::annotate;
+pub use between::between;
 
 /// Whether something was added, removed or changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

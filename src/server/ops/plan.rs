@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Caller;
 use super::job::{check, key_of};
+use crate::model::diff;
 use crate::model::job::JobSpec;
 use crate::model::view::SchedulerConfig;
 use crate::model::{
@@ -23,11 +24,8 @@ struct WithJob {
 pub(super) async fn dry_run(
     call: &Caller<'_>,
     spec: JobSpec,
-    diff: bool,
+    wants_diff: bool,
 ) -> Result<Reply, ApiError> {
-    if diff {
-        return Err(ApiError::Unsupported("the diff of a dry run".to_string()));
-    }
     let ctx = call.ctx;
     let base = ctx.snapshot();
     let warnings = check(&base, &spec)?;
@@ -45,12 +43,17 @@ pub(super) async fn dry_run(
         attempt: 0,
     };
     let outcome = scheduler::schedule(&view, &eval, &inputs);
+    let diff = wants_diff.then(|| {
+        let mut diff = diff::between(known.as_deref(), Some(&job));
+        diff::annotate(&mut diff, &outcome.annotations);
+        diff
+    });
     let mut created_evals = outcome.follow_ups;
     created_evals.extend(outcome.blocked);
     Ok(Reply::Planned(Box::new(PlannedJob {
         index,
         job_modify_index: known.map_or(0, |j| j.job_modify_index),
-        diff: None,
+        diff,
         updates: outcome.annotations,
         failed_groups: outcome.eval.failed_groups,
         created_evals,
