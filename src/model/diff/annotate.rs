@@ -86,7 +86,6 @@ fn stays_in_place(task: &TaskDiff) -> bool {
             })
 }
 
-
 impl GroupDiff {
     /// Whether the plan creates or ends allocations of the group.
     pub fn changes_allocations(&self) -> bool {
