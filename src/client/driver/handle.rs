@@ -36,7 +36,7 @@ pub struct LogTarget {
 pub enum DriverState {
     Docker {
         container: String,
-        /// The image's id, for its reference count.
+        /// The image's name, for its reference count.
         image: String,
         tty: bool,
     },

@@ -9,11 +9,15 @@
 //!
 //! The life of a handle: `start` or `recover`, then any number of the others, last `destroy`.
 
+pub mod docker;
 mod error;
 mod handle;
 pub mod mock;
+mod process;
+pub mod raw_exec;
 pub mod signal;
 mod spec;
+mod supervise;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +34,7 @@ pub use spec::{
     DriverEvent, EVENTS_WAITING_MAX, EventSink, NodeFacts, TaskDirs, TaskPort, TaskResources,
     TaskSpec,
 };
+pub use supervise::{SUPERVISE, supervise_main};
 
 /// The drivers of one client, by name.
 pub type Drivers = BTreeMap<&'static str, Arc<dyn Driver>>;
@@ -180,6 +185,24 @@ pub(crate) mod testing {
     use super::*;
     use crate::model::driver_config::DriverConfig;
     use crate::model::job::LogConfig;
+
+    /// Options as a job writes them in JSON.
+    pub(crate) fn config(driver: &str, json: &str) -> DriverConfig {
+        let mut from = serde_json::Deserializer::from_str(json);
+        let value = crate::model::value::natural::deserialize(&mut from).unwrap();
+        DriverConfig::decode(driver, &value).unwrap()
+    }
+
+    /// A node of the tests' own, with one core of 2 GHz.
+    pub(crate) fn facts(state_dir: impl Into<std::path::PathBuf>) -> NodeFacts {
+        NodeFacts {
+            id: "00000000-0000-0000-0000-0000000000ee".parse().unwrap(),
+            name: "test".to_string(),
+            core_mhz: 2000.0,
+            cores: 1,
+            state_dir: state_dir.into(),
+        }
+    }
 
     /// A task `web` in an allocation of its own below `root`.
     pub(crate) fn spec(root: impl Into<std::path::PathBuf>, config: DriverConfig) -> TaskSpec {

@@ -56,7 +56,7 @@ impl LogWriter {
         let index = indices.last().copied().unwrap_or(0);
         let (file, size, at_line_start) =
             open_end(&dir.join(file_name(&target.prefix, output, index)))?;
-        let writer = Self {
+        let mut writer = Self {
             dir,
             task: target.prefix.clone(),
             output,
@@ -69,6 +69,10 @@ impl LogWriter {
             cursor,
             last: last.filter(|_| position.is_some()),
         };
+        if position.is_none() {
+            // From here on a crash before the first commit can be told from output of others.
+            writer.commit(source, Position::default())?;
+        }
         Ok((writer, position))
     }
 
@@ -263,6 +267,19 @@ mod tests {
         assert_eq!(contents(dir.path()), ["one\ntwo\n"]);
         writer.write(b"three\n").unwrap();
         assert_eq!(contents(dir.path()), ["one\ntwo\n", "three\n"]);
+    }
+
+    #[test]
+    fn a_crash_before_the_first_commit_leaves_no_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = target(dir.path(), 9, 100);
+        fs::write(dir.path().join("web.stdout.0"), "before\n").unwrap();
+        let (mut writer, _) = open(&target);
+        writer.write(b"lost\n").unwrap();
+        drop(writer);
+        let (_, found) = open(&target);
+        assert_eq!(found, Some(Position::default()));
+        assert_eq!(contents(dir.path()), ["before\n"]);
     }
 
     #[test]

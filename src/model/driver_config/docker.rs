@@ -9,7 +9,8 @@ use super::fields::Fields;
 const PULL_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Why these options of Nomad's driver are refused.
-const REFUSED: [(&str, &str); 3] = [
+const REFUSED: [(&str, &str); 4] = [
+    ("mac_address", "it is not supported yet"),
     ("isolation", "it exists on Windows only"),
     (
         "cpuset_cpus",
@@ -33,7 +34,6 @@ pub struct DockerConfig {
     pub network_aliases: Vec<String>,
     pub ipv4_address: String,
     pub ipv6_address: String,
-    pub mac_address: String,
     /// `host:container[:mode]`; a relative host path starts at the task's directory.
     pub volumes: Vec<String>,
     pub volume_driver: String,
@@ -200,7 +200,6 @@ impl DockerConfig {
         self.network_aliases = fields.list("network_aliases").unwrap_or_default();
         self.ipv4_address = fields.text("ipv4_address");
         self.ipv6_address = fields.text("ipv6_address");
-        self.mac_address = fields.text("mac_address");
         self.extra_hosts = fields.list("extra_hosts").unwrap_or_default();
         self.dns_servers = fields.list("dns_servers").unwrap_or_default();
         self.dns_search_domains = fields.list("dns_search_domains").unwrap_or_default();
