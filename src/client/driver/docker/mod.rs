@@ -24,6 +24,8 @@ mod pump;
 mod running;
 mod start;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
