@@ -157,8 +157,11 @@ impl Pump {
     }
 
     async fn store(&self, sinks: &mut Option<Sinks>, entries: Vec<Entry>) -> Result<(), Fault> {
-        let Some(mut open) = sinks.take().filter(|_| !entries.is_empty()) else {
+        if entries.is_empty() {
             return Ok(());
+        }
+        let Some(mut open) = sinks.take() else {
+            return Err(Fault::Write(std::io::Error::other("the log is closed")));
         };
         let container = self.container.clone();
         let written = blocking("write logs", move || {
