@@ -1,5 +1,17 @@
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use tumen::client::driver::{SUPERVISE, supervise_main};
+
 fn main() -> ExitCode {
-    tumen::cli::run(std::env::args_os().skip(1).collect())
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // The small process beside a raw_exec task needs nothing of the rest.
+    match args.split_first() {
+        Some((first, rest)) if first == SUPERVISE => {
+            let rest: Vec<String> =
+                rest.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+            supervise_main(&rest)
+        }
+        Some(_) | None => tumen::cli::run(args),
+    }
 }
