@@ -8,8 +8,10 @@ fn main() -> ExitCode {
     // The small process beside a raw_exec task needs nothing of the rest.
     match args.split_first() {
         Some((first, rest)) if first == SUPERVISE => {
-            let rest: Vec<String> =
-                rest.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+            let rest: Vec<String> = rest
+                .iter()
+                .map(|arg| arg.to_string_lossy().into_owned())
+                .collect();
             supervise_main(&rest)
         }
         Some(_) | None => tumen::cli::run(args),

@@ -1,18 +1,19 @@
 //! Makes every part of an agent, and takes it down again.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::client::driver::docker::{DockerDriver, DockerOptions};
 use crate::client::driver::mock::MockDriver;
+use crate::client::driver::raw_exec::RawExecDriver;
 use crate::client::driver::{Drivers, NodeFacts};
 use crate::client::{self, Client};
 use crate::consensus::{self, Consensus, Peer};
-use crate::env::alloc_fs::AllocFs;
 use crate::env::real::RealStore;
 use crate::env::{Env, Listener, Store, Task, spawn_essential};
 use crate::gossip::{self, Gossip};
@@ -60,6 +61,8 @@ pub enum BuildError {
     Identity(#[from] crate::env::small_file::SmallFileError),
     #[error("client setup failed")]
     Store(#[from] crate::env::store::StoreError),
+    #[error("client setup failed: {0}")]
+    Driver(String),
     #[error("gossip setup failed")]
     Gossip(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -453,7 +456,7 @@ async fn start_client(
         cores: facts.cpu_cores,
         state_dir: dirs.state.clone(),
     };
-    let drivers = drivers(config, env, &about, &fs).await;
+    let drivers = drivers(config, env, &about)?;
     let node = client::fingerprint::NodeConfig {
         name: config.name.clone(),
         datacenter: config.datacenter.clone(),
@@ -500,13 +503,25 @@ async fn start_client(
     Ok(Client::start(config, parts, process.child_token()).await?)
 }
 
-/// The drivers of this node.
-async fn drivers(config: &Config, env: &Env, about: &NodeFacts, fs: &Arc<dyn AllocFs>) -> Drivers {
+/// The drivers of this node. One that is switched off is not there; one whose engine is away is,
+/// and its fingerprint says why.
+fn drivers(config: &Config, env: &Env, about: &NodeFacts) -> Result<Drivers, BuildError> {
+    // Containers and processes outlive the agent: this token only ends the pumps, and
+    // `Client::detach` is what cancels those.
     let token = CancellationToken::new();
     let mut drivers = Drivers::new();
+    let options = DockerOptions::from_settings(&config.docker)
+        .map_err(|mistakes| BuildError::Driver(mistakes.join("\n")))?;
+    let docker = DockerDriver::new(env.clock.clone(), options, about.clone(), token.clone())
+        .map_err(|e| BuildError::Driver(e.to_string()))?;
+    drivers.insert("docker", Arc::new(docker));
+    if config.raw_exec {
+        let raw_exec = RawExecDriver::new(env.clock.clone(), about.core_mhz, token.clone());
+        drivers.insert("raw_exec", Arc::new(raw_exec));
+    }
     if config.dev {
-        let mock = MockDriver::new(env.clock.clone(), fs.clone(), token);
+        let mock = MockDriver::new(env.clock.clone(), env.files.clone(), token);
         drivers.insert("mock_driver", Arc::new(mock));
     }
-    drivers
+    Ok(drivers)
 }

@@ -167,11 +167,6 @@ impl Machine {
         }
     }
 
-    /// Whether it is over for good.
-    pub fn is_dead(&self) -> bool {
-        self.stage == Stage::Dead
-    }
-
     /// Changes what an in-place update may change.
     pub fn set_policy(&mut self, policy: RestartPolicy, kill_timeout: Duration) {
         (self.policy, self.kill_timeout) = (policy, kill_timeout);
@@ -432,7 +427,7 @@ mod tests {
         );
         assert_eq!(task.state.restarts, 1);
         assert_eq!(play(&mut task, &[exit(1)]), Effect::Finish);
-        assert!(task.state.failed && task.is_dead());
+        assert!(task.state.failed && task.state.phase == TaskPhase::Dead);
     }
 
     #[test]

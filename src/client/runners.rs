@@ -10,7 +10,6 @@ use crate::env::alloc_fs::Inside;
 use crate::model::{AllocClientStatus, AllocId, AllocUpdate, Allocation, Timestamp};
 
 use super::alloc_runner::{AllocRunner, INBOX, Order, Shared, View};
-use super::driver::TaskHandle;
 use super::journal::Record;
 use super::sync::Here;
 
@@ -61,22 +60,6 @@ impl Runners {
     /// What is known of one allocation.
     pub fn view(&self, id: AllocId) -> Option<View> {
         self.lock().get(&id).map(|slot| slot.view.borrow().clone())
-    }
-
-    /// The handles of everything that may run.
-    pub fn handles(&self) -> Vec<TaskHandle> {
-        let slots = self.lock();
-        slots
-            .values()
-            .flat_map(|s| {
-                s.view
-                    .borrow()
-                    .handles
-                    .values()
-                    .cloned()
-                    .collect::<Vec<_>>()
-            })
-            .collect()
     }
 
     /// How many allocations are not over.

@@ -404,7 +404,9 @@ async fn gone(process: Process) {
         return;
     }
     let opened = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK);
-    let Ok(fd) = opened.map_err(io::Error::from).and_then(AsyncFd::new) else {
+    #[expect(deprecated, reason = "its successor is unsafe; this descriptor is owned and stays")]
+    let watched = opened.map_err(io::Error::from).and_then(AsyncFd::new);
+    let Ok(fd) = watched else {
         return;
     };
     // The number may have been given away between the two.
