@@ -146,6 +146,11 @@ impl Client {
         self.runtime.block_on(future)
     }
 
+    /// Waits.
+    pub fn pause(&self, time: Duration) {
+        self.block_on(async move { tokio::time::sleep(time).await });
+    }
+
     /// Any request.
     pub fn call(&self, method: Method, path: impl Into<String>) -> Call<'_> {
         Call {

@@ -183,7 +183,7 @@ fn watch(ctx: &mut Ctx, client: &Client, id: &str, wait: i64, verbose: bool) -> 
             return Ok(u8::from(deployment.status != "successful"));
         }
         if answer.index <= index && started.elapsed() < wait {
-            client.block_on(tokio::time::sleep(wait - started.elapsed()));
+            client.pause(wait - started.elapsed());
         }
         index = answer.index;
     }

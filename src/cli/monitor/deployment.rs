@@ -61,7 +61,7 @@ fn to_its_end(
             return Ok(deployment);
         }
         if answer.index <= index && index != 0 {
-            client.block_on(tokio::time::sleep(PAUSE));
+            client.pause(PAUSE);
         }
         index = answer.index.max(1);
     }
@@ -123,7 +123,7 @@ fn next_answer(
         });
         match result {
             Err(error) if passing(&error) && started.elapsed() < PATIENCE => {
-                client.block_on(tokio::time::sleep(PAUSE * 4));
+                client.pause(PAUSE * 4);
             }
             result => return result,
         }
@@ -149,7 +149,7 @@ fn rollback(client: &Client, failed: &Deployment) -> Result<Option<String>, Fail
         {
             return Ok(Some(next.id));
         }
-        client.block_on(tokio::time::sleep(PAUSE));
+        client.pause(PAUSE);
     }
     Ok(None)
 }

@@ -125,5 +125,5 @@ pub fn passing(error: &ApiError) -> bool {
 }
 
 fn pause(client: &Client, time: Duration) {
-    client.block_on(tokio::time::sleep(time));
+    client.pause(time);
 }

@@ -96,7 +96,7 @@ pub fn restart(ctx: &mut Ctx, args: &Args) -> Outcome {
     monitor::tell(ctx, &Line::Step(format!("Restarting {count} allocations")));
     for (number, batch) in chosen.chunks(size).enumerate() {
         if number > 0 && !wait.is_zero() {
-            client.block_on(tokio::time::sleep(wait));
+            client.pause(wait);
         }
         if size > 1 {
             let text = format!(
@@ -225,7 +225,7 @@ fn replaced(ctx: &mut Ctx, client: &Client, id: &str, verbose: bool) -> Result<(
                 _ => {}
             }
         }
-        client.block_on(tokio::time::sleep(PAUSE));
+        client.pause(PAUSE);
     }
     Err(Failure::new(format!(
         "No replacement of allocation \"{id}\" runs after {}s",

@@ -174,7 +174,7 @@ fn follow(ctx: &mut Ctx, client: &Client, id: &str) -> Outcome {
             return Ok(OK);
         }
         if answer.index <= index {
-            client.block_on(tokio::time::sleep(PAUSE));
+            client.pause(PAUSE);
         }
         index = answer.index.max(1);
     }
