@@ -404,7 +404,10 @@ async fn gone(process: Process) {
         return;
     }
     let opened = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK);
-    #[expect(deprecated, reason = "its successor is unsafe; this descriptor is owned and stays")]
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe; this descriptor is owned and stays"
+    )]
     let watched = opened.map_err(io::Error::from).and_then(AsyncFd::new);
     let Ok(fd) = watched else {
         return;
