@@ -6,7 +6,11 @@ use std::{sync::Arc, time::Duration};
 use openraft::{ServerState, async_runtime::WatchReceiver};
 use tokio_util::sync::CancellationToken;
 
-use super::{Inner, SnapshotRule, error::Leader, types::TypeConfig};
+use super::{
+    Inner, Progress, SnapshotRule,
+    error::Leader,
+    types::{LogId, TypeConfig},
+};
 use crate::env::Env;
 
 /// How often the snapshot rule is looked at.
@@ -93,6 +97,7 @@ async fn snapshots(inner: Arc<Inner>, rule: SnapshotRule, token: CancellationTok
             () = inner.env.clock.sleep(LOOK_EVERY) => {}
         }
         let progress = *inner.progress.borrow();
+        measure(&inner, progress);
         let entries = progress
             .applied
             .saturating_sub(progress.snapshot.max(asked_at));
@@ -111,6 +116,27 @@ async fn snapshots(inner: Arc<Inner>, rule: SnapshotRule, token: CancellationTok
         asked_at = progress.applied;
         since = inner.env.clock.now();
         bytes_then = inner.log.written_bytes();
+    }
+}
+
+/// What a graph of this server's part in Raft shows.
+fn measure(inner: &Inner, progress: Progress) {
+    let (purged, last) = inner.log.bounds();
+    let index = |id: Option<LogId>| id.map_or(0, |id| id.index);
+    let (term, leads) = {
+        let now = inner.leadership.borrow();
+        (now.term, now.is_me)
+    };
+    let gauges = [
+        ("tumen.raft.term", term),
+        ("tumen.raft.leader", u64::from(leads)),
+        ("tumen.raft.applied_index", progress.applied),
+        ("tumen.raft.snapshot_index", progress.snapshot),
+        ("tumen.raft.last_index", index(last)),
+        ("tumen.raft.purged_index", index(purged)),
+    ];
+    for (name, value) in gauges {
+        inner.env.metrics.gauge(name, &[], value as f64);
     }
 }
 

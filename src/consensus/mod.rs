@@ -183,13 +183,17 @@ impl Consensus {
     /// cancel: a dropped proposal may still be applied.
     pub async fn propose(&self, command: Command) -> Result<Applied, ProposeError> {
         let proposal = self.proposal(command)?;
-        let clock = &self.inner.env.clock;
-        let patience_ends = clock.now() + LEASE_PATIENCE;
+        let (clock, metrics) = (&self.inner.env.clock, &self.inner.env.metrics);
+        let start = clock.now();
+        let patience_ends = start + LEASE_PATIENCE;
         let mut pause = Duration::from_millis(2);
         loop {
             let written = self.inner.raft.client_write(proposal.clone()).await;
             match written.map_err(WriteFailure::from) {
-                Ok(written) => return written.data.ok_or(ProposeError::Unknown),
+                Ok(written) => {
+                    metrics.since("tumen.raft.commit", &[], start);
+                    return written.data.ok_or(ProposeError::Unknown);
+                }
                 Err(WriteFailure::Other(error)) => return Err(self.explain(error)),
                 Err(WriteFailure::Lease) if clock.now() >= patience_ends => {
                     return Err(ProposeError::NotLeader { hint: None });

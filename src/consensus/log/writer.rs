@@ -268,11 +268,16 @@ impl Writer {
         written.batch = self.written.batch + 1;
         let bytes = batch.finish(written.batch);
         let len = bytes.len();
+        let env = &self.site.env;
+        let start = env.clock.now();
         self.active.make_room(len, self.step_bytes).await?;
         self.active
             .file
             .write_and_sync(self.active.end, Bytes::from(bytes))
             .await?;
+        env.metrics.since("tumen.raft.log_sync", &[], start);
+        env.metrics
+            .sample("tumen.raft.log_batch_bytes", &[], len as f64);
         self.active.end += len as u64;
         self.written = written;
         self.shared.view().written_bytes += len as u64;
