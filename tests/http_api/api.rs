@@ -607,6 +607,56 @@ async fn parsing_and_validating() {
     );
 }
 
+#[tokio::test]
+async fn versions_are_compared() {
+    let mut state = State::default();
+    let versions = [(2, 70), (1, 60), (0, 50)];
+    for (version, priority) in versions {
+        let mut job = job("web", 5);
+        (job.version, job.spec.priority) = (version, priority);
+        state.jobs.push(Arc::new(job));
+    }
+    let server = Server::start(state).await;
+    let answer = server.get("/v1/job/web/versions").await.json();
+    assert_eq!(
+        (
+            answer["Versions"].as_array().unwrap().len(),
+            &answer["Diffs"]
+        ),
+        (3, &json!(null))
+    );
+    let changes = async |query: &str| {
+        let answer = server
+            .get(&format!("/v1/job/web/versions?diffs=true{query}"))
+            .await;
+        let diffs = answer.json()["Diffs"].clone();
+        let field = |diff: &Value| {
+            let fields = diff["Fields"].as_array().unwrap();
+            let field = fields.iter().find(|f| f["Name"] == "Priority").unwrap();
+            format!(
+                "{}-{}",
+                field["Old"].as_str().unwrap(),
+                field["New"].as_str().unwrap()
+            )
+        };
+        diffs
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(field)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(changes("").await, ["60-70", "50-60"]);
+    assert_eq!(changes("&diff_version=0").await, ["50-70", "50-60"]);
+    assert_eq!(
+        server
+            .get("/v1/job/web/versions?diffs=true&diff_version=9")
+            .await
+            .status,
+        500
+    );
+}
+
 /// Every broken rule is listed, nested by group and task as clients have seen it.
 #[tokio::test]
 async fn broken_rules_are_listed() {

@@ -1,16 +1,19 @@
 //! Jobs: lists and everything that is read of one.
 
+use std::sync::Arc;
+
 use axum::http::Method;
 use axum::response::Response;
 
 use crate::http::context::{Ctx, body};
 use crate::http::dto::convert;
+use crate::http::dto::diff::JobDiff;
 use crate::http::dto::job::job as job_json;
 use crate::http::dto::jobs::JobVersionsResponse;
 use crate::http::error::HttpError;
 use crate::http::page::{Key, Listing};
 use crate::http::respond::Meta;
-use crate::model::JobKey;
+use crate::model::{Job, JobKey, diff};
 use crate::rpc::Read;
 
 use super::{id_of, job_write, jobspec};
@@ -196,11 +199,13 @@ async fn versions(ctx: &Ctx, key: JobKey) -> Result<Response, HttpError> {
     if versions.is_empty() {
         return Err(HttpError::missing("job versions not found", meta));
     }
-    if diffs || base.is_some() {
-        return Err(HttpError::unavailable("comparing a job's versions"));
-    }
+    let diffs = if diffs {
+        compared(&versions, base)?
+    } else {
+        Vec::new()
+    };
     let response = JobVersionsResponse {
-        diffs: Vec::new(),
+        diffs,
         index: meta.index,
         known_leader,
         last_contact: i64::try_from(last_contact.as_nanos()).unwrap_or(i64::MAX),
@@ -208,6 +213,27 @@ async fn versions(ctx: &Ctx, key: JobKey) -> Result<Response, HttpError> {
         versions: versions.iter().map(|j| job_json(j)).collect(),
     };
     ctx.json(&response, meta)
+}
+
+/// Each version against `base`, or against the one before it.
+fn compared(versions: &[Arc<Job>], base: Option<i64>) -> Result<Vec<JobDiff>, HttpError> {
+    let diff =
+        |older: &Job, newer: &Job| convert::job_diff(&diff::between(Some(older), Some(newer)));
+    let Some(base) = base else {
+        return Ok(versions
+            .windows(2)
+            .map(|pair| diff(&pair[1], &pair[0]))
+            .collect());
+    };
+    let base = versions
+        .iter()
+        .find(|job| i64::try_from(job.version) == Ok(base))
+        .ok_or_else(|| HttpError::failed(format!("version {base} of the job is not kept")))?;
+    Ok(versions
+        .iter()
+        .filter(|job| job.version != base.version)
+        .map(|job| diff(base, job))
+        .collect())
 }
 
 async fn submission(ctx: &Ctx, key: JobKey) -> Result<Response, HttpError> {
