@@ -60,7 +60,7 @@ impl Eval<'_> {
             return Value::Unknown;
         }
         match funcs::call(function, arguments, self.outside) {
-            Ok(value) => value,
+            Ok(value) => self.paid(value),
             Err(error) => self.call_failed(call, error),
         }
     }

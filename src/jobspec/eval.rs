@@ -19,6 +19,10 @@ use super::diag::{Diagnostic, Place, Source};
 use super::scope::Scope;
 use super::value::{Number, Value};
 
+/// How much one job file may make: steps, elements and characters together. A file of this size
+/// is never an honest one, and a server evaluates files of strangers.
+const BUDGET: usize = 30_000_000;
+
 /// Evaluates the expressions of one source text and collects what is wrong with them.
 pub(super) struct Eval<'a> {
     pub(super) source: &'a Source,
@@ -30,6 +34,8 @@ pub(super) struct Eval<'a> {
     pub(super) unset_used: Vec<Diagnostic>,
     /// Whether spans are places in the source; those of the JSON syntax are not.
     pub(super) spans: bool,
+    /// What is left of [`BUDGET`].
+    budget: usize,
 }
 
 impl<'a> Eval<'a> {
@@ -41,6 +47,7 @@ impl<'a> Eval<'a> {
             unset: BTreeSet::new(),
             unset_used: Vec::new(),
             spans: true,
+            budget: BUDGET,
         }
     }
 
@@ -74,8 +81,33 @@ impl<'a> Eval<'a> {
         Value::Unknown
     }
 
+    /// Takes `amount` off the budget; `false` when it is used up, which is reported once.
+    pub(super) fn spend(&mut self, amount: usize) -> bool {
+        if self.budget == 0 {
+            return false;
+        }
+        self.budget = self.budget.saturating_sub(amount);
+        if self.budget == 0 {
+            let detail = "The expressions of this file make too much text or too many elements.";
+            self.mistake(None, "Too much to evaluate", detail);
+        }
+        self.budget > 0
+    }
+
+    /// Passes a value on whose size is paid for.
+    pub(super) fn paid(&mut self, value: Value) -> Value {
+        if self.spend(value.size()) {
+            value
+        } else {
+            Value::Unknown
+        }
+    }
+
     /// The value of `expr`.
     pub(super) fn value(&mut self, expr: &Expression, scope: &Scope<'_>) -> Value {
+        if !self.spend(1) {
+            return Value::Unknown;
+        }
         match expr {
             Expression::Null(_) => Value::Null,
             Expression::Bool(b) => Value::Bool(*b.value()),
@@ -90,7 +122,7 @@ impl<'a> Eval<'a> {
             Expression::HeredocTemplate(heredoc) => self.template(heredoc.template.iter(), scope),
             Expression::Parenthesis(inner) => self.value(inner.inner(), scope),
             Expression::Variable(name) => match scope.get(name.as_str()) {
-                Some(value) => value.clone(),
+                Some(value) => self.paid(value.clone()),
                 None => runtime_reference(expr),
             },
             Expression::Conditional(cond) => self.conditional(cond, scope),
@@ -107,7 +139,10 @@ impl<'a> Eval<'a> {
         let reported = self.diags.len();
         let value = self.value(expr, scope);
         let failed = self.diags.len() > reported || value.has_unknown();
-        self.diags.truncate(reported);
+        // That there is too much to do is not the expression's own failure.
+        if self.budget > 0 {
+            self.diags.truncate(reported);
+        }
         (!failed).then_some(value)
     }
 
@@ -252,6 +287,9 @@ impl<'a> Eval<'a> {
         let mut list = Vec::new();
         let mut object: BTreeMap<String, Value> = BTreeMap::new();
         for (key, value) in pairs {
+            if !self.spend(1) {
+                return Value::Unknown;
+            }
             let mut inner = scope.inner();
             if let Some(name) = key_name {
                 inner.set(name, key);

@@ -25,6 +25,13 @@ impl<'p> Scope<'p> {
         self.names.insert(name.into(), value);
     }
 
+    /// Gives an attribute of the object called `name` a value.
+    pub(super) fn set_in(&mut self, name: &str, attribute: &str, value: Value) {
+        if let Some(Value::Object(entries)) = self.names.get_mut(name) {
+            entries.insert(attribute.to_string(), value);
+        }
+    }
+
     /// The value of `name`, if it is one of ours; other names are resolved where the task runs.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.names

@@ -49,6 +49,7 @@ impl Eval<'_> {
                 },
             };
             match part {
+                Some(part) if !self.spend(part.len()) => return None,
                 Some(part) => out.push_str(&part),
                 None => known = false,
             }
@@ -118,6 +119,9 @@ impl Eval<'_> {
         let elements: Vec<_> = intro.template.iter().collect();
         let mut out = String::new();
         for (key, value) in pairs {
+            if !self.spend(1) {
+                return None;
+            }
             let mut inner = scope.inner();
             if let Some(name) = &intro.key_var {
                 inner.set(name.as_str(), key);

@@ -275,7 +275,7 @@ fn hostile_input_is_refused() {
     );
     says(
         "locals {\n a = local\n}\njob \"x\" {\n name = local.a\n}",
-        "Unsuitable value",
+        "Self-referencing local value",
     );
 }
 
@@ -312,4 +312,88 @@ fn dynamic_blocks_work_in_free_blocks() {
         json["TaskGroups"][0]["Tasks"][0]["Config"],
         serde_json::json!({"mount": [{"target": "a"}, {"target": "b"}]})
     );
+}
+
+/// A file that would make gigabytes is refused in the time of a blink.
+#[test]
+fn what_grows_without_end_is_refused() {
+    let doubling: String = (1..64)
+        .map(|i| format!(" a{i} = \"${{local.a{}}}${{local.a{}}}\"\n", i - 1, i - 1))
+        .collect();
+    says(
+        &format!(
+            "locals {{\n a0 = \"xxxxxxxx\"\n{doubling}}}\njob \"x\" {{\n name = local.a63\n}}"
+        ),
+        "Too much to evaluate",
+    );
+    let nested = "[for a in range(1000) : [for b in range(1000) : [for c in range(1000) : 1]]]";
+    says(
+        &format!("job \"x\" {{\n name = length({nested})\n}}"),
+        "Too much to evaluate",
+    );
+    let long = "x".repeat(100_000);
+    says(
+        &format!("job \"x\" {{\n name = replace(\"{long}\", \"x\", \"{long}\")\n}}"),
+        "longer than 16 MiB",
+    );
+    let chain: String = (1..20_000)
+        .map(|i| format!(" a{} = local.a{i}\n", i - 1))
+        .collect();
+    let (draft, diags) = parse_text(&format!(
+        "locals {{\n{chain} a19999 = \"end\"\n}}\njob \"x\" {{\n name = local.a0\n}}"
+    ));
+    let draft = draft.unwrap_or_else(|| panic!("{}", render::lines(&diags)));
+    assert_eq!(draft.name.as_deref(), Some("end"));
+}
+
+/// Damaged job files give messages, never a panic.
+#[test]
+fn damage_never_panics() {
+    let defaults = crate::model::canonical::CanonicalDefaults::default();
+    let mut refused = 0;
+    for path in captures(".hcl") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for step in 0..24 {
+            let mut at = text.len() * step / 24;
+            while !text.is_char_boundary(at) {
+                at -= 1;
+            }
+            let (before, after) = text.split_at(at);
+            let rest = after.char_indices().nth(3).map_or("", |(i, _)| &after[i..]);
+            for damaged in [
+                before.to_string(),
+                format!("{before}{rest}"),
+                format!("{before}\"{after}"),
+                format!("{before}\u{e9}\\{after}"),
+                format!("{before}${{{after}"),
+                format!("{before}<<E\n{after}"),
+                format!("{before}}}{after}"),
+            ] {
+                match parse_text(&damaged) {
+                    (Some(draft), _) => drop(draft.canonical(&defaults)),
+                    (None, diags) => {
+                        assert!(!diags.is_empty(), "refused without a reason:\n{damaged}");
+                        refused += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(refused > 5000, "only {refused} were refused");
+}
+
+/// The jobs that we show to newcomers work as they are.
+#[test]
+fn every_example_is_a_good_job() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let (draft, diags) = parse_file(&path);
+        let draft = draft.unwrap_or_else(|| panic!("{path:?}: {}", render::lines(&diags)));
+        let made = draft.canonical(&crate::model::canonical::CanonicalDefaults::default());
+        assert_eq!(made.violations, [], "{path:?}");
+        seen += 1;
+    }
+    assert!(seen >= 3, "only {seen} examples");
 }

@@ -18,13 +18,6 @@ impl Eval<'_> {
         whole: &Expression,
         scope: &Scope<'_>,
     ) -> Value {
-        let root = match &traversal.expr {
-            Expression::Variable(name) => match scope.get(name.as_str()) {
-                Some(value) => value.clone(),
-                None => return runtime_reference(whole),
-            },
-            other => self.value(other, scope),
-        };
         if let Expression::Variable(name) = &traversal.expr
             && name.as_str() == "var"
             && let Some(operator) = traversal.operators.first()
@@ -40,7 +33,24 @@ impl Eval<'_> {
                 .push(Diagnostic::error(place, summary, detail));
             return Value::Unknown;
         }
-        self.steps(root, &traversal.operators, scope)
+        let Expression::Variable(name) = &traversal.expr else {
+            let root = self.value(&traversal.expr, scope);
+            return self.steps(root, &traversal.operators, scope);
+        };
+        let Some(mut found) = scope.get(name.as_str()) else {
+            return runtime_reference(whole);
+        };
+        // Only what is referred to is copied, not the object around it.
+        let mut rest = &traversal.operators[..];
+        while let Some((operator, behind)) = rest.split_first()
+            && let TraversalOperator::GetAttr(name) = operator.value()
+            && let Value::Object(entries) = found
+            && let Some(inner) = entries.get(name.as_str())
+        {
+            (found, rest) = (inner, behind);
+        }
+        let found = self.paid(found.clone());
+        self.steps(found, rest, scope)
     }
 
     /// Applies the operators of a traversal one after the other.

@@ -175,6 +175,19 @@ impl Value {
         }
     }
 
+    /// Roughly the memory that it takes: what copying it costs.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Unknown | Self::Null | Self::Bool(_) | Self::Number(_) => 1,
+            Self::String(text) => 1 + text.len(),
+            Self::List(items) => 1 + items.iter().map(Self::size).sum::<usize>(),
+            Self::Object(entries) => entries
+                .iter()
+                .map(|(key, value)| 1 + key.len() + value.size())
+                .sum::<usize>(),
+        }
+    }
+
     /// The value as JSON.
     pub(super) fn to_json(&self) -> Json {
         match self {

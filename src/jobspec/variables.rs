@@ -360,39 +360,71 @@ impl Eval<'_> {
 
     /// Evaluates locals in the order in which they need each other.
     fn locals(&mut self, body: &Body, scope: &mut Scope<'static>) {
-        let mut waiting: Vec<(&str, &Expression, Needs)> = Vec::new();
+        let (mut found, mut waiting) = (Vec::new(), BTreeMap::new());
         for block in body.blocks().filter(|b| b.ident.as_str() == "locals") {
             for attribute in block.body.attributes() {
                 let name = attribute.key.as_str();
-                if waiting.iter().any(|(n, _, _)| *n == name) {
+                if waiting.insert(name, found.len()).is_some() {
                     let detail = format!("Local value {name:?} was already defined.");
                     self.mistake(attribute.key.span(), "Duplicate value in locals", detail);
-                    continue;
                 }
                 let mut needs = Needs::default();
                 needs.visit_expr(&attribute.value);
-                waiting.push((name, &attribute.value, needs));
+                found.push((name, &attribute.value, needs));
             }
         }
-        let mut known: BTreeMap<String, Value> = BTreeMap::new();
-        while !waiting.is_empty() {
-            let names: BTreeSet<String> = waiting.iter().map(|w| w.0.to_string()).collect();
-            let ready = waiting
-                .iter()
-                .position(|(_, _, needs)| needs.none_of(&names));
-            // Among locals that need each other in a circle, one stands for them all.
-            let in_circle = ready.is_none();
-            let (name, expr, _) = waiting.remove(ready.unwrap_or(waiting.len() - 1));
-            scope.set("local", Value::Object(known.clone()));
+        scope.set("local", Value::Object(BTreeMap::new()));
+        let order = in_order(&found, &waiting);
+        for i in &order {
+            let (name, expr, _) = &found[*i];
             let value = self.value(expr, scope);
-            known.insert(name.to_string(), value);
-            if in_circle {
-                let rest = waiting.drain(..);
-                known.extend(rest.map(|(name, _, _)| (name.to_string(), Value::Unknown)));
+            scope.set_in("local", name, value);
+            waiting.remove(name);
+        }
+        // What is left needs each other in a circle; one mistake stands for it.
+        let left: Vec<usize> = waiting.into_values().collect();
+        if let Some(last) = left.iter().max() {
+            let (name, expr, _) = &found[*last];
+            let reported = self.diags.len();
+            self.value(expr, scope);
+            if self.diags.len() == reported {
+                let detail = format!("Local value {name:?} refers to itself through others.");
+                self.mistake(self.start_of(expr), "Self-referencing local value", detail);
             }
         }
-        scope.set("local", Value::Object(known));
+        for i in left {
+            scope.set_in("local", found[i].0, Value::Unknown);
+        }
     }
+}
+
+/// The locals that can be evaluated, each behind those that it needs.
+fn in_order(found: &[(&str, &Expression, Needs)], index: &BTreeMap<&str, usize>) -> Vec<usize> {
+    let mut missing: Vec<usize> = Vec::with_capacity(found.len());
+    let mut needed_by: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (i, (_, _, needs)) in found.iter().enumerate() {
+        let known = needs.names.iter().filter_map(|n| index.get(n.as_str()));
+        let mut count = 0;
+        for need in known {
+            needed_by.entry(*need).or_default().push(i);
+            count += 1;
+        }
+        // Nothing can be behind all locals and be one itself.
+        missing.push(if needs.all { usize::MAX } else { count });
+    }
+    let mut order: Vec<usize> = Vec::new();
+    let ready = missing.iter().enumerate().filter(|(_, n)| **n == 0);
+    let mut queue: std::collections::VecDeque<usize> = ready.map(|(i, _)| i).collect();
+    while let Some(i) = queue.pop_front() {
+        order.push(i);
+        for waiting in needed_by.remove(&i).unwrap_or_default() {
+            missing[waiting] -= 1;
+            if missing[waiting] == 0 {
+                queue.push_back(waiting);
+            }
+        }
+    }
+    order
 }
 
 /// The locals that an expression refers to.
@@ -401,12 +433,6 @@ struct Needs {
     names: BTreeSet<String>,
     /// Whether it uses `local` as a whole.
     all: bool,
-}
-
-impl Needs {
-    fn none_of(&self, names: &BTreeSet<String>) -> bool {
-        !self.all && self.names.is_disjoint(names)
-    }
 }
 
 impl Visit for Needs {

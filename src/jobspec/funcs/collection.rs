@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CallError, Function, Kind, Param, failed, list, text, whole};
+use super::{CallError, Function, Kind, Param, failed, fits, list, text, whole};
 use crate::jobspec::types::sort_and_dedup;
 use crate::jobspec::value::Value;
 
@@ -249,6 +249,9 @@ fn product(sets: &[Value]) -> Result<Value, CallError> {
     if size.is_none() {
         return failed(format!("the product has more than {ELEMENTS_MAX} elements"));
     }
+    let largest = sets.iter().flat_map(list).map(Value::size).max();
+    let row = sets.len().saturating_mul(largest.unwrap_or(0));
+    fits(size.unwrap_or(0).saturating_mul(row))?;
     let mut rows: Vec<Vec<Value>> = vec![Vec::new()];
     for set in sets {
         rows = rows

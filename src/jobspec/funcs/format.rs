@@ -1,6 +1,6 @@
 //! `format` and `formatlist`: texts from a pattern with verbs such as `%-5s` or `%.2f`.
 
-use super::{CallError, Function, Kind, Param, failed, text};
+use super::{CallError, Function, Kind, Param, failed, fits, text};
 use crate::jobspec::value::{Number, Value};
 
 const FORMAT: Param = Param("format", Kind::Text);
@@ -34,6 +34,12 @@ fn format_list(pattern: &str, arguments: &[Value]) -> Result<Value, CallError> {
             return failed("the lists have different lengths");
         }
     }
+    let repeated: usize = arguments
+        .iter()
+        .filter(|a| !matches!(a, Value::List(_)))
+        .map(Value::size)
+        .sum();
+    fits(rows.unwrap_or(1).saturating_mul(pattern.len() + repeated))?;
     let row = |i: usize| -> Vec<Value> {
         arguments
             .iter()
@@ -112,6 +118,7 @@ fn format(pattern: &str, arguments: &[Value]) -> Result<String, CallError> {
         next += 1;
         highest = highest.max(next);
         out.push_str(&verb.apply(argument)?);
+        fits(out.len())?;
     }
     if highest < arguments.len() {
         return failed(format!(

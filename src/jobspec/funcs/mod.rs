@@ -70,6 +70,17 @@ fn failed<T>(why: impl Into<String>) -> Result<T, CallError> {
     Err(CallError::Failed(why.into()))
 }
 
+/// The longest text that a function makes.
+const TEXT_MAX: usize = 16 << 20;
+
+/// Refuses a result of `length` characters that nobody wants.
+fn fits(length: usize) -> Result<(), CallError> {
+    if length > TEXT_MAX {
+        return failed("the result would be longer than 16 MiB");
+    }
+    Ok(())
+}
+
 fn tables() -> impl Iterator<Item = &'static Function> {
     [
         collection::TABLE,

@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::{CallError, Function, Kind, Param, failed, list, text, whole};
+use super::{CallError, Function, Kind, Param, failed, fits, list, text, whole};
 use crate::jobspec::value::Value;
 
 const STR: Param = Param("str", Kind::Text);
@@ -72,7 +72,12 @@ pub(super) static TABLE: &[Function] = &[
             Param("replace", Kind::Text),
         ],
         rest: None,
-        run: |a, _| Ok(Value::text(text(&a[0]).replace(text(&a[1]), text(&a[2])))),
+        run: |a, _| {
+            let (whole, part, by) = (text(&a[0]), text(&a[1]), text(&a[2]));
+            let count = whole.matches(part).count();
+            fits(whole.len().saturating_add(count.saturating_mul(by.len())))?;
+            Ok(Value::text(whole.replace(part, by)))
+        },
     },
     Function {
         name: "regex_replace",
@@ -83,9 +88,14 @@ pub(super) static TABLE: &[Function] = &[
         ],
         rest: None,
         run: |a, _| match Regex::new(text(&a[1])) {
-            Ok(pattern) => Ok(Value::text(
-                pattern.replace_all(text(&a[0]), text(&a[2])).into_owned(),
-            )),
+            Ok(pattern) => {
+                let (whole, by) = (text(&a[0]), text(&a[2]));
+                // Each reference in the replacement may stand for the whole match.
+                let most = by.len() + by.matches('$').count().saturating_mul(whole.len());
+                let count = pattern.find_iter(whole).count();
+                fits(whole.len().saturating_add(count.saturating_mul(most)))?;
+                Ok(Value::text(pattern.replace_all(whole, by).into_owned()))
+            }
             Err(error) => failed(format!("invalid regular expression: {error}")),
         },
     },
@@ -101,6 +111,7 @@ pub(super) static TABLE: &[Function] = &[
         rest: Some(Param("lists", Kind::Texts)),
         run: |a, _| {
             let parts: Vec<&str> = a[1..].iter().flat_map(list).map(text).collect();
+            fits(parts.len().saturating_mul(text(&a[0]).len()))?;
             Ok(Value::text(parts.join(text(&a[0]))))
         },
     },
@@ -122,6 +133,8 @@ pub(super) static TABLE: &[Function] = &[
             let Ok(spaces @ 0..=4096) = usize::try_from(whole(&a[0])) else {
                 return failed("the number of spaces must be between 0 and 4096");
             };
+            let lines = text(&a[1]).matches('\n').count();
+            fits(text(&a[1]).len() + lines * spaces)?;
             let line = format!("\n{}", " ".repeat(spaces));
             Ok(Value::text(text(&a[1]).replace('\n', &line)))
         },
