@@ -51,6 +51,8 @@ pub(crate) struct Ctx {
     pub seen: Seen,
     /// The duties of the term that this server leads.
     pub duties: watch::Sender<Option<Arc<Duties>>>,
+    /// Cancelled when a duty panicked.
+    pub broken: CancellationToken,
 }
 
 impl Server {
@@ -64,11 +66,15 @@ impl Server {
                 raft,
                 seen,
                 duties,
+                broken: CancellationToken::new(),
             }),
         }
     }
 
     /// Performs the leader's duties whenever this server leads, until `token` is cancelled.
+    ///
+    /// # Panics
+    /// When a duty panicked: this task is essential, so the process ends and starts anew.
     pub async fn run(self, token: CancellationToken) {
         while !token.is_cancelled() {
             let now = self.ctx.raft.leadership();
@@ -82,6 +88,7 @@ impl Server {
             tokio::select! {
                 biased;
                 () = token.cancelled() => {}
+                () = self.ctx.broken.cancelled() => panic!("a duty of the leader panicked"),
                 () = self.ctx.raft.leadership_changed(now) => {}
             }
             if let Some(group) = term {

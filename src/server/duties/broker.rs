@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Duties, duty, worker};
+use super::{Duties, duty, task, worker};
 use crate::env::TaskGroup;
 use crate::model::{ClusterView, EvalId, EvalStatus, EvalTrigger, Evaluation, JobKey, Timestamp};
 use crate::server::Ctx;
@@ -24,15 +24,16 @@ use crate::state::{Key, Snapshot, Table};
 const WORKERS_MAX: usize = 4;
 /// How long one that ran out of attempts waits if no room appears.
 const RETRY_PLAN: Duration = Duration::from_secs(60);
-/// How long one whose worker could not finish waits before it is leased again.
+/// How long one whose worker could not finish waits before it is leased again: that long the
+/// first time, twice as long each further time, up to [`RETRY_PLAN`].
 const RETRY_LEASE: Duration = Duration::from_secs(1);
 
 /// Which evaluations are being worked on.
 #[derive(Default)]
 struct Broker {
     leases: BTreeMap<JobKey, EvalId>,
-    /// Not before that time.
-    resting: BTreeMap<EvalId, Timestamp>,
+    /// Those that a worker could not finish: not before that time, and how long they waited.
+    resting: BTreeMap<EvalId, (Timestamp, Duration)>,
 }
 
 /// What the broker found.
@@ -75,7 +76,8 @@ impl Broker {
             self.leases.insert(key, eval.id);
             due.evals.push(eval);
         }
-        self.resting.retain(|_, until| *until > now);
+        let known = |id: &EvalId| view.eval(*id).is_some_and(|e| !e.status.is_terminal());
+        self.resting.retain(|id, _| known(id));
         due
     }
 
@@ -92,16 +94,20 @@ impl Broker {
             | EvalStatus::Failed
             | EvalStatus::Canceled => return None,
         };
-        let rest = self.resting.get(&eval.id).copied().unwrap_or_default();
-        Some(at.max(rest))
+        let rest = self.resting.get(&eval.id).map(|(until, _)| *until);
+        Some(at.max(rest.unwrap_or_default()))
     }
 
     /// Takes a lease back.
     fn done(&mut self, end: worker::End, now: Timestamp) {
         self.leases.remove(&end.job);
-        if !end.finished {
-            self.resting.insert(end.eval, now.plus(RETRY_LEASE));
+        if end.finished {
+            self.resting.remove(&end.eval);
+            return;
         }
+        let before = self.resting.get(&end.eval).map(|(_, rest)| *rest);
+        let rest = before.map_or(RETRY_LEASE, |rest| (rest * 2).min(RETRY_PLAN));
+        self.resting.insert(end.eval, (now.plus(rest), rest));
     }
 }
 
@@ -120,9 +126,9 @@ fn has_room(view: &Snapshot, eval: &Evaluation) -> bool {
 }
 
 pub(super) fn start(ctx: &Arc<Ctx>, duties: &Arc<Duties>, term: &TaskGroup) {
-    let (ctx, duties, group) = (ctx.clone(), duties.clone(), term.clone());
-    duty(term, "broker", async move {
-        run(&ctx, &duties, &group).await;
+    let (own, duties, group) = (ctx.clone(), duties.clone(), term.clone());
+    duty(ctx, term, "broker", async move {
+        run(&own, &duties, &group).await;
     });
 }
 
@@ -139,7 +145,7 @@ async fn run(ctx: &Arc<Ctx>, duties: &Arc<Duties>, term: &TaskGroup) {
         let due = broker.lease(&ctx.snapshot(), ctx.now());
         for eval in due.evals {
             let (ctx, duties, ended) = (ctx.clone(), duties.clone(), ended.clone());
-            duty(term, "worker", worker::work(ctx, duties, eval, ended));
+            task(term, "worker", worker::work(ctx, duties, eval, ended));
         }
         tokio::select! {
             biased;

@@ -36,20 +36,20 @@ enum Step {
 }
 
 pub(super) fn start(ctx: &Arc<Ctx>, term: &TaskGroup) {
-    let ctx = ctx.clone();
-    duty(term, "deployments", async move {
-        let watcher = ctx
+    let own = ctx.clone();
+    duty(ctx, term, "deployments", async move {
+        let watcher = own
             .raft
             .store()
             .watch([Key::Table(Table::Deployments), Key::Table(Table::Allocs)]);
         // Up to which health report each deployment was evaluated in this term.
         let mut evaluated: BTreeMap<DeploymentId, Index> = BTreeMap::new();
         loop {
-            let next = look(&ctx, &mut evaluated).await;
+            let next = look(&own, &mut evaluated).await;
             tokio::select! {
                 biased;
                 () = watcher.changed() => {}
-                () = until(&ctx, next) => {}
+                () = until(&own, next) => {}
             }
         }
     });

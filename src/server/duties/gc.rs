@@ -48,11 +48,11 @@ impl Ages {
 }
 
 pub(super) fn start(ctx: &Arc<Ctx>, term: &TaskGroup) {
-    let ctx = ctx.clone();
-    duty(term, "gc", async move {
+    let own = ctx.clone();
+    duty(ctx, term, "gc", async move {
         loop {
-            ctx.env.clock.sleep(INTERVAL).await;
-            if let Err(error) = collect(&ctx, Ages::USUAL).await {
+            own.env.clock.sleep(INTERVAL).await;
+            if let Err(error) = collect(&own, Ages::USUAL).await {
                 tracing::warn!(target: "server", %error, "garbage was not collected");
             }
         }

@@ -142,15 +142,15 @@ impl Drop for OpenPoll {
 }
 
 pub(super) fn start(ctx: &Arc<Ctx>, term: &TaskGroup) {
-    let ctx = ctx.clone();
-    duty(term, "liveness", async move {
+    let own = ctx.clone();
+    duty(ctx, term, "liveness", async move {
         loop {
-            ctx.env.clock.sleep(TICK).await;
-            let view = ctx.snapshot();
-            ctx.seen.retain(&view);
+            own.env.clock.sleep(TICK).await;
+            let view = own.snapshot();
+            own.seen.retain(&view);
             for node in view.nodes() {
-                if node.status != NodeStatus::Down && ctx.seen.is_silent(node.id) {
-                    mark_down(&ctx, &view, &node).await;
+                if node.status != NodeStatus::Down && own.seen.is_silent(node.id) {
+                    mark_down(&own, &view, &node).await;
                 }
             }
         }

@@ -21,6 +21,8 @@ pub mod worker;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::Ctx;
 use crate::env::TaskGroup;
 use crate::state::Change;
@@ -40,7 +42,7 @@ pub(crate) struct Duties {
 /// decided, and calls are answered only after that.
 pub(super) fn start(ctx: &Arc<Ctx>, term: &TaskGroup) {
     let (ctx, group) = (ctx.clone(), term.clone());
-    duty(term, "term", async move {
+    duty(&ctx.clone(), term, "term", async move {
         while let Err(error) = ctx.propose(Change::Barrier).await {
             tracing::debug!(target: "server", %error, "the term has not begun yet");
             ctx.env.clock.sleep(BARRIER_RETRY).await;
@@ -60,7 +62,21 @@ pub(super) fn start(ctx: &Arc<Ctx>, term: &TaskGroup) {
 
 /// Starts a task of the term. It is dropped wherever it waits when the term ends: what it had
 /// proposed is committed or not, and the next leader finds out from the state.
-fn duty(term: &TaskGroup, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+fn duty(
+    ctx: &Arc<Ctx>,
+    term: &TaskGroup,
+    name: &'static str,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    let guard = Essential(ctx.broken.clone());
+    task(term, name, async move {
+        let _guard = guard;
+        work.await;
+    });
+}
+
+/// [`duty`], for a task whose panic is its own affair.
+fn task(term: &TaskGroup, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
     let token = term.token().clone();
     let started = term.spawn(name, async move {
         tokio::select! {
@@ -71,5 +87,17 @@ fn duty(term: &TaskGroup, name: &'static str, work: impl Future<Output = ()> + S
     });
     if !started {
         tracing::debug!(target: "server", name, "not started: the term is over");
+    }
+}
+
+/// Tells [`Server::run`](super::Server::run) when its task panics: a leader that does half of
+/// its duties is worse than none.
+struct Essential(CancellationToken);
+
+impl Drop for Essential {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
+        }
     }
 }

@@ -20,8 +20,8 @@ use crate::state::{Change, Snapshot};
 
 /// How many reports may wait; a client that finds it full tries again.
 const QUEUE_MAX: usize = 1024;
-/// How many allocations one command carries at most.
-const BATCH_MAX: usize = 2048;
+/// How many allocations one command carries: a report has about 2 KiB, a command 2 MiB.
+const BATCH_MAX: usize = 400;
 
 type Report = (Vec<AllocUpdate>, oneshot::Sender<Result<Index, ApiError>>);
 
@@ -49,8 +49,8 @@ impl Handle {
 
 pub(super) fn start(ctx: &Arc<Ctx>, term: &TaskGroup) -> Handle {
     let (queue, mut reports) = mpsc::channel::<Report>(QUEUE_MAX);
-    let ctx = ctx.clone();
-    duty(term, "updates", async move {
+    let own = ctx.clone();
+    duty(ctx, term, "updates", async move {
         while let Some((mut batch, reply)) = reports.recv().await {
             let mut replies = vec![reply];
             while batch.len() < BATCH_MAX {
@@ -60,7 +60,7 @@ pub(super) fn start(ctx: &Arc<Ctx>, term: &TaskGroup) -> Handle {
                 batch.extend(more);
                 replies.push(reply);
             }
-            let result = commit(&ctx, batch).await;
+            let result = commit(&own, batch).await;
             for reply in replies {
                 // A client that went away does not miss the answer.
                 drop(reply.send(result.clone()));
@@ -71,9 +71,14 @@ pub(super) fn start(ctx: &Arc<Ctx>, term: &TaskGroup) -> Handle {
 }
 
 async fn commit(ctx: &Ctx, updates: Vec<AllocUpdate>) -> Result<Index, ApiError> {
-    let evals = follow_ups(ctx, &ctx.snapshot(), &updates);
-    let change = Change::UpdateAllocs { updates, evals };
-    Ok(ctx.propose(change).await?.index)
+    let mut index = ctx.snapshot().index();
+    for updates in updates.chunks(BATCH_MAX) {
+        let evals = follow_ups(ctx, &ctx.snapshot(), updates);
+        let updates = updates.to_vec();
+        let applied = ctx.propose(Change::UpdateAllocs { updates, evals }).await?;
+        index = applied.index;
+    }
+    Ok(index)
 }
 
 /// The evaluations that reports call for, one a job. Ordinary progress calls for none.
