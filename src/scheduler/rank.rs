@@ -124,6 +124,27 @@ struct Score {
     node: NodeId,
 }
 
+/// A node that fits, with its score and what that is made of.
+struct Ranked {
+    score: Score,
+    /// Its position among the feasible nodes.
+    at: usize,
+    parts: Vec<(&'static str, f64)>,
+}
+
+impl Ranked {
+    /// The score as a placement remembers it.
+    fn shown(&self) -> NodeScore {
+        let applies = |part: &&(&str, f64)| part.0 != "allocation-spread" || part.1 != 0.0;
+        let parts = self.parts.iter().filter(applies);
+        NodeScore {
+            node: self.score.node,
+            parts: parts.map(|(n, v)| ((*n).to_string(), *v)).collect(),
+            total: self.score.total as f64 / 1e9,
+        }
+    }
+}
+
 /// What is special about one instance to be placed.
 #[derive(Default)]
 pub(super) struct Wish<'a> {
@@ -192,7 +213,7 @@ impl<'a> Ranker<'a> {
         wish: &Wish<'_>,
     ) -> (Option<Arc<Node>>, AllocMetric) {
         let mut metric = self.feasible.metric.clone();
-        let mut best: Vec<(Score, usize, Vec<(&'static str, f64)>)> = Vec::new();
+        let mut best: Vec<Ranked> = Vec::new();
         for at in 0..self.feasible.nodes.len() {
             let node = self.feasible.nodes[at].clone();
             if let Some(reason) = self.occupied(rooms, &node) {
@@ -209,35 +230,33 @@ impl<'a> Ranker<'a> {
                     let spread = self.spreads.score(at);
                     let avoided = wish.avoid.contains(&node.id);
                     let penalty = if avoided { -1.0 } else { 0.0 };
-                    let parts = [
+                    let applied = [
                         (true, packing),
                         (crowding != 0.0, crowding),
                         (avoided, penalty),
                         (affinity != 0.0, affinity),
                         (spread != 0.0, spread),
                     ];
-                    let score = self.score(&parts, node.id);
-                    let worst = best.last().map(|b| b.0);
+                    let score = self.score(&applied, node.id);
+                    let worst = best.last().map(|b| b.score);
                     if best.len() == SCORES_KEPT && worst.is_some_and(|w| w >= score) {
                         continue;
                     }
-                    let named = vec![
+                    let parts = vec![
                         ("binpack", packing),
                         ("job-anti-affinity", crowding),
                         ("node-reschedule-penalty", penalty),
                         ("node-affinity", affinity),
                         ("allocation-spread", spread),
                     ];
-                    let position = best.partition_point(|b| b.0 > score);
-                    best.insert(position, (score, at, named));
+                    let position = best.partition_point(|b| b.score > score);
+                    best.insert(position, Ranked { score, at, parts });
                     best.truncate(SCORES_KEPT);
                 }
             }
         }
-        metric.scores = best.iter().map(|(s, _, parts)| shown(*s, parts)).collect();
-        let chosen = best
-            .first()
-            .map(|(_, at, _)| self.feasible.nodes[*at].clone());
+        metric.scores = best.iter().map(Ranked::shown).collect();
+        let chosen = best.first().map(|b| self.feasible.nodes[b.at].clone());
         (chosen, metric)
     }
 
@@ -390,17 +409,6 @@ fn packing(algorithm: Algorithm, used: Amounts, available: Amounts) -> f64 {
         Algorithm::Spread => cpu + memory - 2.0,
     };
     raw.clamp(0.0, 18.0) / 18.0
-}
-
-fn shown(score: Score, parts: &[(&'static str, f64)]) -> NodeScore {
-    let parts = parts
-        .iter()
-        .filter(|(name, value)| *name != "allocation-spread" || *value != 0.0);
-    NodeScore {
-        node: score.node,
-        parts: parts.map(|(n, v)| ((*n).to_string(), *v)).collect(),
-        total: score.total as f64 / 1e9,
-    }
 }
 
 /// Scatters a number over all of its bits.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{DesiredUpdates, DiffKind, FieldDiff, GroupDiff, JobDiff, TaskDiff};
+use super::{DesiredUpdates, DiffKind, FieldDiff, JobDiff, TaskDiff};
 
 const CREATE: &str = "forces create";
 const DESTROY: &str = "forces destroy";
@@ -84,13 +84,4 @@ fn stays_in_place(task: &TaskDiff) -> bool {
                 "RestartPolicy" => !object.fields.iter().any(rendering),
                 _ => false,
             })
-}
-
-impl GroupDiff {
-    /// Whether the plan creates or ends allocations of the group.
-    pub fn changes_allocations(&self) -> bool {
-        self.updates
-            .keys()
-            .any(|k| k != "ignore" && k != "in-place update")
-    }
 }

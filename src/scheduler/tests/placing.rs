@@ -66,7 +66,7 @@ fn memory_that_no_node_has_is_named() {
         blocked.status_description,
         "created to place remaining allocations"
     );
-    assert_eq!(blocked.class_eligibility["v1:1"], true);
+    assert!(blocked.class_eligibility["v1:1"]);
     assert!(!blocked.escaped_class);
 }
 
@@ -105,7 +105,7 @@ fn a_rule_on_one_node_escapes_classes() {
     let (_, outcome) = run(&mut world, spec);
     let blocked = outcome.blocked.unwrap();
     assert!(blocked.escaped_class);
-    assert_eq!(blocked.class_eligibility["v1:1"], false);
+    assert!(!blocked.class_eligibility["v1:1"]);
 }
 
 #[test]

@@ -349,3 +349,26 @@ fn a_group_that_is_removed_stops() {
     assert_eq!(outcome.annotations["side"].stop, 1);
     assert_eq!(world.show(), "web.app[0] v1 running");
 }
+
+/// A client that is cut off stops its tasks by itself; nothing runs twice meanwhile.
+#[test]
+fn replacements_wait_until_a_cut_off_client_has_stopped() {
+    let mut spec = service(1);
+    spec.groups[0].disconnect = Some(Disconnect {
+        lost_after: Duration::ZERO,
+        stop_on_client_after: Some(Duration::from_secs(60)),
+        replace: true,
+        reconcile: ReconcileChoice::BestScore,
+    });
+    let (mut world, key) = running(2, spec);
+    let node = world.named("web.app[0]").node_id.0.as_u128();
+    world.node_down(node);
+    let outcome = world.settle(&key, EvalTrigger::NodeUpdate);
+    assert_eq!(world.live(), 0);
+    // 60 s, and the 5 s that its task has to stop.
+    let follow_up = &outcome.follow_ups[0];
+    assert_eq!(follow_up.wait_until, Timestamp(world.now + 65 * SECOND));
+    world.now += 65 * SECOND;
+    world.settle_eval(follow_up);
+    assert_eq!(world.live(), 1);
+}
