@@ -59,6 +59,7 @@ async fn start(dir: &Path) -> Consensus {
             keep: 100,
             ..SnapshotRule::default()
         },
+        process: CancellationToken::new(),
     };
     let consensus = Consensus::start(config).await.expect("the directory opens");
     let mut leadership = consensus.leadership();

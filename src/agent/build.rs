@@ -189,7 +189,8 @@ impl Agent {
         let pool = Pool::new(env.clone(), ClusterToken(Vec::new()), rpc_stop.clone());
 
         let state = state::Store::new();
-        let consensus = start_consensus(&config, &env, &dirs, addrs, &pool, &state).await?;
+        let consensus =
+            start_consensus(&config, &env, &dirs, addrs, &pool, &state, &process).await?;
         let agreed = Agreed::new(consensus.clone(), state);
         let server = Server::new(env.clone(), Arc::new(agreed));
         let server_stop = process.child_token();
@@ -219,6 +220,7 @@ impl Agent {
         };
         let mut services = Services::new()
             .with(ConnKind::Raft, consensus.service())
+            .with(ConnKind::Snapshot, consensus.service())
             .with(ConnKind::Api, Arc::new(ApiService::new(own, api.clone())));
         if let Some(client) = &client {
             let node = Arc::new(NodeService::new(Arc::new(client.clone())));
@@ -388,6 +390,7 @@ async fn start_consensus(
     addrs: Addrs,
     pool: &Pool,
     state: &state::Store,
+    process: &CancellationToken,
 ) -> Result<Consensus, BuildError> {
     let consensus = Consensus::start(consensus::Config {
         env: env.clone(),
@@ -404,6 +407,7 @@ async fn start_consensus(
         log: consensus::LogConfig::default(),
         timers: None,
         snapshots: consensus::SnapshotRule::default(),
+        process: process.clone(),
     });
     Ok(consensus.await?)
 }

@@ -1,9 +1,11 @@
 //! What runs beside openraft: one task follows its metrics and publishes leadership, one
-//! triggers snapshots. Both end with the group of [`Inner`].
+//! triggers snapshots, one ends the process when the disk has failed. All end with the group
+//! of [`Inner`].
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use openraft::{ServerState, async_runtime::WatchReceiver};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -25,15 +27,30 @@ pub struct Leadership {
     pub is_me: bool,
 }
 
-pub(super) fn start(inner: &Arc<Inner>, rule: SnapshotRule) {
+pub(super) fn start(inner: &Arc<Inner>, rule: SnapshotRule, process: CancellationToken) {
     // A group that was just made takes tasks.
     let token = inner.duties.token().clone();
     inner
         .duties
         .spawn("raft-leadership", follow(inner.clone(), token.clone()));
+    let failure = end_on_failure(inner.log.failure(), process, token.clone());
+    inner.duties.spawn("raft-failure", failure);
     inner
         .duties
         .spawn("raft-snapshots", snapshots(inner.clone(), rule, token));
+}
+
+/// Ends the process when the log has failed: a half-dead server helps nobody.
+async fn end_on_failure(
+    mut failure: watch::Receiver<Option<Arc<io::Error>>>,
+    process: CancellationToken,
+    token: CancellationToken,
+) {
+    let failed = failure.wait_for(Option::is_some);
+    if let Some(Ok(_)) = token.run_until_cancelled(failed).await {
+        tracing::error!(target: "raft", "the disk has failed under the Raft log: stopping");
+        process.cancel();
+    }
 }
 
 /// Publishes every change of term and leader.

@@ -7,7 +7,7 @@
 //! In: commands ([`Consensus::propose`]), other servers' requests ([`Consensus::service`]). Out:
 //! the state of [`Config::store`], [`Leadership`] and [`Progress`] as watches.
 //!
-//! Tasks: the log's writer ([`log`]), two duties ([`duties`]), and openraft's own. All end with
+//! Tasks: the log's writer ([`log`]), three duties ([`duties`]), and openraft's own. All end with
 //! [`Consensus::shutdown`], after which the directory may be opened again.
 //!
 //! Invariants, each with a test:

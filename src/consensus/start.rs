@@ -57,6 +57,9 @@ pub struct Config {
     /// Unset: measured.
     pub timers: Option<Timers>,
     pub snapshots: SnapshotRule,
+    /// Cancelled when the disk has failed: this server then takes no further part, and a
+    /// restart is what may help.
+    pub process: CancellationToken,
 }
 
 /// When to write a snapshot, beyond what came since the last one.
@@ -228,7 +231,7 @@ impl Consensus {
             .begin(config.bootstrap)
             .await
             .map_err(|e| StartError::Recover(e.to_string()))?;
-        duties::start(&consensus.inner, config.snapshots);
+        duties::start(&consensus.inner, config.snapshots, config.process);
         Ok(consensus)
     }
 

@@ -84,6 +84,7 @@ impl Machine {
             log: small_log(),
             timers: None,
             snapshots: SnapshotRule::default(),
+            process: CancellationToken::new(),
         }
     }
 
@@ -331,7 +332,13 @@ async fn a_broken_disk_stops_acknowledging_and_is_reported() {
     for full in [true, false] {
         let world = SimWorld::new(4);
         let machine = Machine::new(&world, 1);
-        let server = machine.lead().await;
+        let process = CancellationToken::new();
+        let ended = process.clone();
+        let started = machine
+            .start_with(true, |config| config.process = process)
+            .await;
+        let server = started.unwrap();
+        server.led_by_me().await;
         server.consensus.propose(command(0)).await.unwrap();
         if full {
             machine.disk.set_capacity(Some(0));
@@ -356,6 +363,7 @@ async fn a_broken_disk_stops_acknowledging_and_is_reported() {
         let read = server.consensus.read_barrier().await.unwrap_err();
         assert!(matches!(read, ReadError::Storage(_)), "{read}");
         assert!(server.consensus.failure().borrow().is_some());
+        ended.cancelled().await;
         let mut leadership = server.consensus.leadership();
         leadership
             .wait_for(|leadership| !leadership.is_me)
