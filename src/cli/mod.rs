@@ -158,7 +158,12 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         }
     };
     let code = registry().run(&mut ctx, &words);
-    finish(&mut ctx, code)
+    let code = finish(&mut ctx, code);
+    // A read of standard input may still be waiting for a key; nobody waits for it.
+    if let Some(runtime) = std::rc::Rc::into_inner(ctx.runtime) {
+        runtime.shutdown_background();
+    }
+    code
 }
 
 /// Whether to use colours, decided before anything is printed.

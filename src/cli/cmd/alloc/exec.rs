@@ -115,24 +115,20 @@ impl Session {
         let (mut up, mut down) = socket.split();
         let token = settings.token.clone().unwrap_or_default();
         let hello = serde_json::json!({ "version": 1, "auth_token": token }).to_string();
-        up.send(Message::text(hello)).await.map_err(lost)?;
         let mut resized =
             tokio::signal::unix::signal(tokio::signal::unix::SignalKind::window_change())
                 .map_err(|e| e.to_string())?;
-        if tty {
-            up.send(size_message()).await.map_err(lost)?;
+        // A command that has ended takes no more input; what it printed still comes down.
+        let mut listens = up.send(Message::text(hello)).await.is_ok();
+        if tty && listens {
+            listens = up.send(size_message()).await.is_ok();
+        }
+        if !self.input && listens {
+            listens = up.send(end_of_input()).await.is_ok();
         }
         let mut keys = Keys::new(self.escape);
         let mut stdin = tokio::io::stdin();
         let mut open = self.input;
-        if !open {
-            up.send(input(ExecData {
-                close: true,
-                ..ExecData::default()
-            }))
-            .await
-            .map_err(lost)?;
-        }
         let mut code = None;
         loop {
             tokio::select! {
@@ -149,12 +145,16 @@ impl Session {
                     Some(Err(error)) => return Err(lost(error)),
                     None => break,
                 },
-                _ = resized.recv(), if tty => up.send(size_message()).await.map_err(lost)?,
-                typed = read(&mut stdin, &mut keys), if open => match typed? {
-                    Typed::Data(data) => up.send(input(ExecData { data, close: false })).await.map_err(lost)?,
+                _ = resized.recv(), if tty && listens => {
+                    listens = up.send(size_message()).await.is_ok();
+                }
+                typed = read(&mut stdin, &mut keys), if open && listens => match typed? {
+                    Typed::Data(data) => {
+                        listens = up.send(input(ExecData { data, close: false })).await.is_ok();
+                    }
                     Typed::End => {
                         open = false;
-                        up.send(input(ExecData { close: true, ..ExecData::default() })).await.map_err(lost)?;
+                        listens = up.send(end_of_input()).await.is_ok();
                     }
                     Typed::Quit => break,
                 },
@@ -200,6 +200,13 @@ async fn open(settings: &Settings, call: &Call<'_>) -> Result<Socket, String> {
         }
         Err(error) => Err(error.to_string()),
     }
+}
+
+fn end_of_input() -> Message {
+    input(ExecData {
+        close: true,
+        ..ExecData::default()
+    })
 }
 
 fn input(stdin: ExecData) -> Message {
