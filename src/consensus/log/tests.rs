@@ -1,5 +1,7 @@
 //! The log under openraft's storage suite, over restarts, and against damage.
 
+#![allow(clippy::disallowed_methods, reason = "tests wait on the paused clock")]
+
 use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},

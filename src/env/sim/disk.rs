@@ -5,6 +5,11 @@
 //! since. Names (create, rename, unlink) reach the disk in order, so a cut leaves a prefix of
 //! those since the last `sync_dir`.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the simulation is the paused clock"
+)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
