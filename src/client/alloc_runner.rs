@@ -232,6 +232,10 @@ impl AllocRunner {
         match order {
             Order::Update(alloc) => {
                 if alloc.task_group().is_some() {
+                    if alloc.deployment_id != self.record.alloc.deployment_id {
+                        // It goes on in a new roll-out, which asks for its health anew.
+                        (self.record.healthy, self.health) = (None, None);
+                    }
                     self.record.alloc = alloc.clone();
                     for name in self.commands.keys().cloned().collect::<Vec<_>>() {
                         self.send(&name, TaskCommand::Update(alloc.clone()));

@@ -397,6 +397,34 @@ async fn a_batch_task_that_succeeds_is_complete() {
         .await;
 }
 
+/// An update in place belongs to a new roll-out, which waits for its health.
+#[tokio::test(start_paused = true)]
+async fn an_update_in_place_is_judged_again() {
+    let machine = Machine::new(6);
+    let (_client, _token) = machine.boot().await;
+    let web = alloc(1, "service", json!({}));
+    machine.servers.want(web.clone());
+    let (env, servers) = (&machine.env, &machine.servers);
+    let judged_at = |s: &Said| {
+        s.updates
+            .get(&web.id)
+            .and_then(|u| u.healthy)
+            .map(|(_, at)| at)
+    };
+    servers
+        .until(env, "it is healthy", |s| judged_at(s).is_some())
+        .await;
+    let first = judged_at(&servers.said.lock().unwrap());
+
+    let next = DeploymentId(Uuid::from_u128(2));
+    servers.want(Allocation {
+        deployment_id: Some(next),
+        ..web.clone()
+    });
+    let again = |s: &Said| judged_at(s).is_some_and(|at| Some(at) > first);
+    servers.until(env, "it is healthy again", again).await;
+}
+
 /// The agent dies without a word and comes back: the same run of the task goes on.
 #[tokio::test(start_paused = true)]
 async fn a_restarted_agent_restarts_no_task() {
