@@ -491,6 +491,7 @@ impl AllocRunner {
             handle: known.handle,
             commands,
             reports: self.reports.0.clone(),
+            reported: None,
         };
         let title = format!("task {name} of {}", self.record.alloc.id.short());
         let started = self

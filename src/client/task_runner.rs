@@ -70,6 +70,8 @@ pub struct TaskRunner {
     pub handle: Option<TaskHandle>,
     pub commands: mpsc::Receiver<TaskCommand>,
     pub reports: mpsc::Sender<TaskReport>,
+    /// The newest report.
+    pub reported: Option<TaskRecord>,
 }
 
 /// What an operation came to.
@@ -147,17 +149,19 @@ impl TaskRunner {
         self.machine.step(input, self.now(), random)
     }
 
-    async fn report(&self) -> Result<(), mpsc::error::SendError<TaskReport>> {
+    /// Reports what changed. Orders come by level, so most change nothing: answering those
+    /// would only call for the next.
+    async fn report(&mut self) -> Result<(), mpsc::error::SendError<TaskReport>> {
         let record = TaskRecord {
             saved: self.machine.saved(),
             handle: self.handle.clone(),
         };
-        self.reports
-            .send(TaskReport {
-                task: self.task.name.clone(),
-                record,
-            })
-            .await
+        if self.reported.as_ref() == Some(&record) {
+            return Ok(());
+        }
+        self.reported = Some(record.clone());
+        let task = self.task.name.clone();
+        self.reports.send(TaskReport { task, record }).await
     }
 
     fn driver_event(&self, event: DriverEvent) -> TaskEvent {
