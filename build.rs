@@ -8,10 +8,10 @@ fn main() {
     let given = std::env::var("TUMEN_REVISION")
         .ok()
         .filter(|r| !r.is_empty());
-    if given.is_none() {
-        if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
-            println!("cargo:rerun-if-changed={log}");
-        }
+    if given.is_none()
+        && let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"])
+    {
+        println!("cargo:rerun-if-changed={log}");
     }
     let revision = given.or_else(|| git(&["rev-parse", "HEAD"]));
     let revision = revision.unwrap_or_else(|| "unknown".to_owned());

@@ -18,6 +18,15 @@
 //! - [`agent`]: configuration and the composition root.
 //! - [`cli`]: the commands.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::disallowed_methods,
+        reason = "a test that panics fails, and some tests measure the real world"
+    )
+)]
+
 pub mod agent;
 pub mod cli;
 pub mod client;

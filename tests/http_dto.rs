@@ -1,5 +1,11 @@
 //! The API's types against real answers: read, written again, they must say the same.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that panics fails"
+)]
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;

@@ -1,5 +1,11 @@
 //! The layers and their one-way arrows, as `docs/ARCHITECTURE.md` draws them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that panics fails"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,11 @@
 //! SIGKILL against a server that writes to real files: what it acknowledged is there afterwards.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that panics fails"
+)]
+
 use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},

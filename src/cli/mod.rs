@@ -6,6 +6,11 @@
 //! [`http_client`], and prints what the pure functions in [`show`], [`output`] and [`format`] make
 //! of the answers. Data goes to standard output, errors and hints to standard error.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a command is a program of its own: it reads the clock and opens connections"
+)]
+
 mod cmd;
 mod context;
 mod fail;

@@ -717,13 +717,13 @@ impl AllocRunner {
         let handles = handles_of(&self.record);
         let moved = self.view.borrow().handles != handles;
         let reworded = self.view.borrow().alloc != self.record.alloc;
-        if changed || moved || reworded {
-            if let Err(error) = self.shared.journal.save(&self.record).await {
-                tracing::error!(
-                    target: "client.alloc_runner", alloc_id = %self.record.alloc.id, %error,
-                    "could not write the journal: a restart of the agent may lose this allocation"
-                );
-            }
+        if (changed || moved || reworded)
+            && let Err(error) = self.shared.journal.save(&self.record).await
+        {
+            tracing::error!(
+                target: "client.alloc_runner", alloc_id = %self.record.alloc.id, %error,
+                "could not write the journal: a restart of the agent may lose this allocation"
+            );
         }
         self.view.send_replace(View {
             alloc: self.record.alloc.clone(),

@@ -522,8 +522,8 @@ async fn the_same_seed_tells_the_same_story() {
             .servers
             .until(&machine.env, "all failed", over)
             .await;
-        let history = machine.servers.said.lock().unwrap().history.clone();
-        history
+
+        machine.servers.said.lock().unwrap().history.clone()
     }
     assert_eq!(story(9).await, story(9).await);
 }

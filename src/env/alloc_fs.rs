@@ -119,21 +119,6 @@ pub trait AllocFs: Send + Sync {
     fn disk_usage<'a>(&'a self, dir: &'a Inside) -> FsResult<'a, u64>;
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dots_cannot_climb_above_the_root() {
-        let path = |text| Inside::new("/r", text).map(|inside| inside.shown());
-        assert_eq!(path("/alloc/logs/../data").unwrap(), "alloc/data");
-        assert_eq!(path("./a//b/.").unwrap(), "a/b");
-        assert_eq!(path("").unwrap(), "");
-        assert!(matches!(path("a/../../etc"), Err(FsError::Escapes(_))));
-        assert!(matches!(path("../etc"), Err(FsError::Escapes(_))));
-    }
-}
-
 /// What every implementation must do.
 #[cfg(test)]
 pub(super) async fn suite(fs: &dyn AllocFs, root: &Path) {
@@ -169,4 +154,19 @@ pub(super) async fn suite(fs: &dyn AllocFs, root: &Path) {
     fs.remove_all(&at("a")).await.unwrap();
     fs.remove_all(&at("a")).await.unwrap();
     assert_eq!(names("").await, []);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_cannot_climb_above_the_root() {
+        let path = |text| Inside::new("/r", text).map(|inside| inside.shown());
+        assert_eq!(path("/alloc/logs/../data").unwrap(), "alloc/data");
+        assert_eq!(path("./a//b/.").unwrap(), "a/b");
+        assert_eq!(path("").unwrap(), "");
+        assert!(matches!(path("a/../../etc"), Err(FsError::Escapes(_))));
+        assert!(matches!(path("../etc"), Err(FsError::Escapes(_))));
+    }
 }

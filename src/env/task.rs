@@ -3,6 +3,8 @@
 //! Cancelling is cooperative: a token asks, the task ends by itself, its owner waits. Nothing
 //! is aborted halfway. A panic is logged once and reported through the owner.
 
+#![allow(clippy::disallowed_methods, reason = "the one place that spawns")]
+
 use std::{
     any::Any,
     borrow::Cow,

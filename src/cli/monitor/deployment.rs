@@ -24,16 +24,16 @@ pub fn watch(ctx: &mut Ctx, client: &Client, id: &str, verbose: bool) -> Outcome
     if ended.status == "successful" {
         return Ok(OK);
     }
-    if rolls_back(&ended) {
-        if let Some(next) = rollback(client, &ended)? {
-            let short = format::id(&next, verbose);
-            let line = format!(
-                "Deployment \"{}\" failed; following its rollback \"{short}\"",
-                format::id(id, verbose)
-            );
-            super::tell(ctx, &super::Line::Step(line));
-            to_its_end(ctx, client, &next, verbose)?;
-        }
+    if rolls_back(&ended)
+        && let Some(next) = rollback(client, &ended)?
+    {
+        let short = format::id(&next, verbose);
+        let line = format!(
+            "Deployment \"{}\" failed; following its rollback \"{short}\"",
+            format::id(id, verbose)
+        );
+        super::tell(ctx, &super::Line::Step(line));
+        to_its_end(ctx, client, &next, verbose)?;
     }
     Ok(1)
 }

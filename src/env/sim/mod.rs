@@ -4,6 +4,11 @@
 //! from the seed, each machine with a stream of its own, so that one machine drawing more
 //! numbers changes nothing on another.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the pausable clock is the simulation itself"
+)]
+
 mod alloc_fs;
 mod clock;
 mod disk;

@@ -67,7 +67,7 @@ pub fn eligibility(ctx: &mut Ctx, args: &Args) -> Outcome {
 /// Starts, ends or watches a drain.
 pub fn drain(ctx: &mut Ctx, args: &Args) -> Outcome {
     let (enable, disable, watch) = (args.on("enable"), args.on("disable"), args.on("monitor"));
-    if enable == disable && !(watch && !enable) {
+    if enable == disable && (enable || !watch) {
         return Err(arguments(
             "Either the '-enable' or '-disable' flag must be set, unless using '-monitor'",
         ));

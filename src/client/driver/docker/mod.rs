@@ -11,6 +11,8 @@
 //! Several agents may share an engine, with Nomad's too: nothing is removed that does not carry
 //! this node's id, and no image that this node did not pull.
 
+#![allow(clippy::disallowed_methods, reason = "a real driver")]
+
 mod auth;
 mod create;
 mod engine;
@@ -64,6 +66,9 @@ const FIRST_SAMPLE: Duration = Duration::from_millis(100);
 /// How often an image is tried to be removed.
 const IMAGE_TRIES: u32 = 3;
 
+/// One lock for each allocation and task.
+type Pens = BTreeMap<(String, String), Arc<tokio::sync::Mutex<()>>>;
+
 /// The driver of `docker`.
 pub struct DockerDriver {
     inner: Arc<Inner>,
@@ -81,7 +86,7 @@ struct Inner {
     /// Names of containers that are being made.
     starting: Mutex<BTreeSet<String>>,
     /// One pump at a time writes a task's log.
-    pens: Mutex<BTreeMap<(String, String), Arc<tokio::sync::Mutex<()>>>>,
+    pens: Mutex<Pens>,
     /// Whether the engine ever answered.
     seen: AtomicBool,
 }
@@ -157,7 +162,7 @@ impl Inner {
     /// Begins to look after a container: its end and its output.
     fn adopt(self: &Arc<Self>, handle: &TaskHandle) -> Result<(), DriverError> {
         let (container, image, tty) = container_of(handle)?;
-        let running = Running::new(container, image);
+        let running = Running::new(container);
         {
             let mut all = lock(&self.running);
             if all.contains_key(container) {

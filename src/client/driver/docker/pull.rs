@@ -54,16 +54,6 @@ impl Puller {
         }
     }
 
-    /// Whether the engine has the image.
-    pub(super) async fn is_there(&self, image: &str) -> Result<bool, EngineError> {
-        let path = format!("/images/{}/json", escaped(image));
-        match self.engine.send(Method::GET, &path, &[]).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_status(404) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Pulls the image that a task wants, telling about it.
     pub(super) async fn pull(
         &self,

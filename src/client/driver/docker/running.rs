@@ -22,7 +22,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// What is known of one container.
 pub(super) struct Running {
     pub(super) container: String,
-    pub(super) image: String,
     pub(super) exit: watch::Sender<Option<ExitResult>>,
     /// Whether its output is in the files.
     pub(super) drained: watch::Sender<bool>,
@@ -31,10 +30,9 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn new(container: &str, image: &str) -> Arc<Self> {
+    pub(super) fn new(container: &str) -> Arc<Self> {
         Arc::new(Self {
             container: container.to_string(),
-            image: image.to_string(),
             exit: watch::Sender::new(None),
             drained: watch::Sender::new(false),
             sample: Mutex::new(None),
