@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::auth::{self, Credentials, Reference};
-use super::engine::{Engine, EngineError, escaped};
+use super::engine::{Engine, escaped};
 use super::images::Images;
 use super::options::DockerOptions;
 use crate::client::driver::{EventSink, StartError};
