@@ -64,7 +64,9 @@ code=0; "$tumen" nonsense >out.txt 2>&1 || code=$?
 
 say 'members, nodes, raft'
 "$tumen" server members >out.txt; expect 'workshop\.global .* alive' out.txt
-"$tumen" node status -self >out.txt; expect '^Name += workshop' out.txt
+"$tumen" node status -self -verbose >out.txt; expect '^Name += workshop' out.txt
+node=$(sed -n 's/^ID *= //p' out.txt)
+[ -n "$node" ] || fail 'the node shows no id'
 "$tumen" operator raft list-peers >out.txt; expect 'leader' out.txt
 "$tumen" agent-info >out.txt; expect 'state = Leader' out.txt
 
@@ -103,15 +105,19 @@ until_true 20 restarted
 until_true 60 three
 
 say 'stop'
+[ "$(docker ps -q --filter "label=tumen.node_id=$node" | wc -l)" = 3 ] || fail 'three containers run'
 "$tumen" job stop -purge example >out.txt
 gone() { [ -z "$(docker ps -q --filter "label=com.hashicorp.nomad.alloc_id=$alloc")" ]; }
 until_true 30 gone
 
-say 'interrupt'
+say 'what an interrupt leaves'
+"$tumen" job run -detach "$here/../examples/redis.nomad.hcl" >out.txt
+up() { [ -n "$(docker ps -q --filter "label=tumen.node_id=$node")" ]; }
+until_true 30 up
 kill -INT "$agent"
 code=0; wait "$agent" || code=$?
 agent=
 [ "$code" = 0 ] || fail "an interrupted agent exits 0, not $code"
-left=$(docker ps -aq --filter "label=tumen.node_name=workshop" | wc -l)
+left=$(docker ps -aq --filter "label=tumen.node_id=$node" | wc -l)
 [ "$left" = 0 ] || fail "$left containers were left behind"
 say 'all as the README says'

@@ -244,6 +244,9 @@ impl Machine {
     fn not_found(&mut self, message: String, now: Timestamp) -> Effect {
         self.state
             .push(TaskEvent::new("Failed Restoring Task", now, message));
+        if self.killed {
+            return self.finish(false, now);
+        }
         self.state.phase = TaskPhase::Pending;
         self.count_restart(now);
         self.start_again()

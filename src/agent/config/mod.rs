@@ -591,18 +591,20 @@ mod tests {
     fn every_mistake_is_told_at_once() {
         let told = mistakes(
             "data_dir = \"rel\"\nfoo = 1\nserver {\n enabled = true\n bananas = 2\n \
-             job_gc_threshold = \"5 days\"\n}\nports {\n http = \"abc\"\n rpc = 70000\n}\n\
+             encrypt = \"k\"\n}\nclient {\n \
+             enabled = true\n max_kill_timeout = \"5 days\"\n}\nports {\n http = \"abc\"\n rpc = 70000\n}\n\
              tls {\n http = true\n}\n",
         );
         let has = |part: &str| assert!(told.iter().any(|m| m.contains(part)), "{part} in {told:?}");
         has("a.hcl:2: unexpected keys foo");
         has("a.hcl:5: server unexpected keys bananas");
-        has("server.job_gc_threshold can't parse time duration 5 days");
+        has("a.hcl:6: server.encrypt cannot be used");
+        has("client.max_kill_timeout can't parse time duration 5 days");
         has("data-dir must be given as an absolute path: got rel");
-        has("a.hcl:9: ports.http must be a whole number in its range");
-        has("a.hcl:10: ports.rpc must be a whole number in its range");
+        has("a.hcl:13: ports.http must be a whole number in its range");
+        has("a.hcl:14: ports.rpc must be a whole number in its range");
         has("tls.http cannot be true");
-        assert_eq!(told.len(), 7, "{told:?}");
+        assert_eq!(told.len(), 8, "{told:?}");
     }
 
     #[test]
