@@ -21,6 +21,7 @@ pub mod metric;
 pub mod node;
 pub mod plan;
 pub mod resources;
+pub mod room;
 pub mod service;
 pub mod task;
 pub mod time;

@@ -3,13 +3,15 @@
 //! The plan applier asks before it proposes, and every server asks again when it applies, so
 //! that a plan from an old snapshot never overfills a node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::alloc::Allocation;
-use super::ids::{AllocId, NodeId};
+use super::ids::NodeId;
 use super::node::{Node, NodeStatus};
 use super::plan::Plan;
-use super::resources::{AllocatedPort, Amounts, NodeUsage};
+use super::resources::{Amounts, NodeUsage};
+use super::room::{Room, exclusive};
 use super::view::ClusterView;
 
 /// What of a plan does not fit, by node and with the reason.
@@ -76,72 +78,40 @@ fn check_node(
     if asking.is_empty() {
         return Ok(());
     }
-    let left = usage_without(view, node.id, &leaving(plan, node.id, &asking));
-    fits(node, left, &asking)
-}
-
-/// The allocations whose room on `node` the placements may count on: themselves, and their own
-/// predecessors if the plan stops them. What else the plan stops may still run when a
-/// placement starts, so its room is only free once its client says so.
-fn leaving(plan: &Plan, node: NodeId, places: &[&Allocation]) -> BTreeSet<AllocId> {
-    let follows = |id: AllocId| places.iter().any(|a| a.previous == Some(id));
-    let stops = plan.stops.get(&node).into_iter().flatten();
-    stops
-        .filter(|s| !s.keep_running && follows(s.id))
-        .map(|s| s.id)
-        .chain(places.iter().map(|a| a.id))
-        .collect()
-}
-
-/// What is held on a node by all but `without`.
-///
-/// A successor may be placed where its predecessor still winds up: the client starts it when the
-/// predecessor has ended.
-pub fn usage_without(
-    view: &dyn ClusterView,
-    node: NodeId,
-    without: &BTreeSet<AllocId>,
-) -> NodeUsage {
-    let leaves = |id: &AllocId| view.alloc(*id).is_some_and(|a| a.node_id == node);
-    if !without.iter().any(leaves) {
-        return view.usage(node);
+    let own = asking.iter().map(|a| a.id).collect();
+    let mut room = Room::without(view, node.id, &own);
+    for alloc in asking {
+        let leaving = predecessor(view, plan, alloc);
+        fits(node, room.after(leaving.as_deref()), alloc)?;
+        room.take(&alloc.resources, leaving.as_deref());
     }
-    let mut usage = NodeUsage::default();
-    for alloc in view.allocs_of_node(node) {
-        if alloc.holds_resources() && !without.contains(&alloc.id) {
-            hold(&mut usage, &alloc);
+    Ok(())
+}
+
+/// The allocation whose room a placement may count on: its own predecessor, if the plan stops
+/// it. What else the plan stops may still run when the placement starts, so its room is only
+/// free once its client says so.
+fn predecessor(view: &dyn ClusterView, plan: &Plan, alloc: &Allocation) -> Option<Arc<Allocation>> {
+    let previous = alloc.previous?;
+    let stops = plan.stops.get(&alloc.node_id)?;
+    let ends = stops.iter().any(|s| s.id == previous && !s.keep_running);
+    ends.then(|| view.alloc(previous)).flatten()
+}
+
+/// Whether `alloc` fits on top of `usage`.
+fn fits(node: &Node, usage: NodeUsage, alloc: &Allocation) -> Result<(), String> {
+    for port in exclusive(&alloc.resources) {
+        let (label, value) = (&port.label, port.value);
+        if node.reserved.ports.contains(&value) {
+            return Err(format!("reserved port collision {label}={value}"));
+        }
+        if usage.ports.contains(&value) {
+            return Err(format!("port collision {label}={value}"));
         }
     }
-    usage
-}
-
-/// Adds what an allocation holds.
-pub fn hold(usage: &mut NodeUsage, alloc: &Allocation) {
-    usage.amounts.add(alloc.resources.usage());
-    usage.ports.extend(exclusive(alloc).map(|p| p.value));
-}
-
-fn exclusive(alloc: &Allocation) -> impl Iterator<Item = &AllocatedPort> {
-    alloc.resources.ports.iter().filter(|p| !p.ignore_collision)
-}
-
-/// Whether `places` fit on top of `usage`.
-fn fits(node: &Node, mut usage: NodeUsage, places: &[&Allocation]) -> Result<(), String> {
-    for alloc in places {
-        for port in exclusive(alloc) {
-            if node.reserved.ports.contains(&port.value) {
-                return Err(format!(
-                    "reserved port collision {}={}",
-                    port.label, port.value
-                ));
-            }
-            if !usage.ports.insert(port.value) {
-                return Err(format!("port collision {}={}", port.label, port.value));
-            }
-        }
-        usage.amounts.add(alloc.resources.usage());
-    }
-    match exceeded(usage.amounts, node.available()) {
+    let mut amounts = usage.amounts;
+    amounts.add(alloc.resources.usage());
+    match exceeded(amounts, node.available()) {
         Some(dimension) => Err(dimension.to_string()),
         None => Ok(()),
     }

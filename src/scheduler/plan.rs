@@ -195,7 +195,7 @@ impl<'a> Builder<'a> {
         };
         let (node, metric) = ranker.choose(rooms, &wish);
         let placed = node.and_then(|node| {
-            let used = rooms.usage(node.id).ports.clone();
+            let used = rooms.on(node.id).usage().ports.clone();
             let ports = ranker.asks.assign(&node, &used, self.ids)?;
             let mut resources = ranker.resources.clone();
             resources.ports = ports;

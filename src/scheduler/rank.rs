@@ -12,11 +12,12 @@ use super::ports::Asks;
 use super::spread::Spreads;
 use crate::model::metric::NodeScore;
 use crate::model::resources::Amounts;
-use crate::model::verify::{exceeded, usage_without};
+use crate::model::room::Room;
+use crate::model::verify::exceeded;
 use crate::model::view::Algorithm;
 use crate::model::{
     Affinity, AllocMetric, AllocatedResources, Allocation, ClusterView, Job, Node, NodeId,
-    NodeUsage, TaskGroup,
+    TaskGroup,
 };
 
 /// How many of the best nodes a placement remembers.
@@ -25,7 +26,7 @@ const SCORES_KEPT: usize = 5;
 /// What the nodes hold while a plan grows.
 pub(super) struct Rooms<'a> {
     view: &'a dyn ClusterView,
-    usage: BTreeMap<NodeId, NodeUsage>,
+    rooms: BTreeMap<NodeId, Room<'a>>,
     /// Running or planned instances of the job, by node and group.
     present: BTreeMap<NodeId, BTreeMap<String, u32>>,
 }
@@ -38,7 +39,7 @@ impl<'a> Rooms<'a> {
     ) -> Self {
         let mut rooms = Self {
             view,
-            usage: BTreeMap::new(),
+            rooms: BTreeMap::new(),
             present: BTreeMap::new(),
         };
         for alloc in staying {
@@ -62,27 +63,11 @@ impl<'a> Rooms<'a> {
     }
 
     /// What is held on a node.
-    pub(super) fn usage(&mut self, node: NodeId) -> &NodeUsage {
+    pub(super) fn on(&mut self, node: NodeId) -> &mut Room<'a> {
         let view = self.view;
-        self.usage.entry(node).or_insert_with(|| view.usage(node))
-    }
-
-    /// What is held on a node once `leaving` has made room for its successor.
-    pub(super) fn usage_after(&mut self, node: NodeId, leaving: Option<&Allocation>) -> NodeUsage {
-        let mut usage = self.usage(node).clone();
-        if let Some(alloc) = leaving.filter(|a| a.node_id == node && a.holds_resources()) {
-            usage.amounts.sub(alloc.resources.usage());
-            let shared = |p: u16| {
-                let without = [alloc.id].into_iter().collect();
-                usage_without(self.view, node, &without).ports.contains(&p)
-            };
-            for port in alloc.resources.ports.iter().filter(|p| !p.ignore_collision) {
-                if !shared(port.value) {
-                    usage.ports.remove(&port.value);
-                }
-            }
-        }
-        usage
+        self.rooms
+            .entry(node)
+            .or_insert_with(|| Room::of(view, node))
     }
 
     /// Takes room for a placement.
@@ -93,11 +78,7 @@ impl<'a> Rooms<'a> {
         resources: &AllocatedResources,
         leaving: Option<&Allocation>,
     ) {
-        let mut usage = self.usage_after(node, leaving);
-        usage.amounts.add(resources.usage());
-        let exclusive = resources.ports.iter().filter(|p| !p.ignore_collision);
-        usage.ports.extend(exclusive.map(|p| p.value));
-        self.usage.insert(node, usage);
+        self.on(node).take(resources, leaving);
         self.count(node, group);
     }
 }
@@ -325,7 +306,7 @@ impl<'a> Ranker<'a> {
     }
 
     fn look(&self, rooms: &mut Rooms<'_>, node: &Node, leaving: Option<&Allocation>) -> Own {
-        let usage = rooms.usage_after(node.id, leaving);
+        let usage = rooms.on(node.id).after(leaving);
         let available = node.available();
         let mut after = usage.amounts;
         after.add(self.resources.usage());

@@ -39,6 +39,24 @@ struct Story {
 }
 
 impl Story {
+    /// A service of three on four nodes.
+    fn new() -> Self {
+        let mut world = World::new(4);
+        let mut spec = service(3);
+        spec.groups[0].networks = vec![network(&[("any", 0)])];
+        spec.groups[0].update.as_mut().unwrap().max_parallel = 2;
+        let key = world.register(spec.clone());
+        let waiting = Vec::new();
+        let mut story = Self {
+            world,
+            key,
+            spec,
+            waiting,
+        };
+        story.settle(EvalTrigger::JobRegister);
+        story
+    }
+
     fn settle(&mut self, trigger: EvalTrigger) {
         let outcome = self.world.settle(&self.key.clone(), trigger);
         self.waiting.extend(outcome.follow_ups);
@@ -126,17 +144,29 @@ proptest! {
     /// reached once everything is healed.
     #[test]
     fn any_story_ends_at_its_count(steps in proptest::collection::vec(step(), 1..25)) {
-        let mut world = World::new(4);
-        let mut spec = service(3);
-        spec.groups[0].networks = vec![network(&[("any", 0)])];
-        let update = spec.groups[0].update.as_mut().unwrap();
-        update.max_parallel = 2;
-        let key = world.register(spec.clone());
-        let mut story = Story { world, key, spec, waiting: Vec::new() };
-        story.settle(EvalTrigger::JobRegister);
+        let mut story = Story::new();
         for step in &steps {
             story.take(step);
         }
         story.converge();
     }
+}
+
+/// Two successors on one node: the second must not count on what the first one's predecessor
+/// still holds beyond its successor.
+#[test]
+fn the_room_of_a_predecessor_is_for_its_successor_only() {
+    let mut story = Story::new();
+    let steps = [
+        Step::Memory(1700),
+        Step::Memory(1800),
+        Step::Change(1),
+        Step::NodeDown(1),
+        Step::Change(0),
+        Step::Memory(500),
+    ];
+    for step in &steps {
+        story.take(step);
+    }
+    story.converge();
 }

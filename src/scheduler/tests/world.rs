@@ -14,7 +14,8 @@ use crate::model::job::{
 use crate::model::node::{DriverInfo, NodeReserved, NodeResources};
 use crate::model::plan::PlannedStop;
 use crate::model::resources::{Amounts, Network, PortAsk};
-use crate::model::verify::{hold, verify};
+use crate::model::room::hold;
+use crate::model::verify::verify;
 use crate::model::view::SchedulerConfig;
 use crate::model::*;
 use crate::scheduler::{Inputs, Outcome, schedule};
