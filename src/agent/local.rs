@@ -252,18 +252,13 @@ impl Local for AgentLocal {
     }
 
     fn health(&self) -> (Option<Health>, Option<Health>) {
-        let fine = || Health {
-            ok: true,
-            message: "ok".to_string(),
+        let judged = |ok: bool, otherwise: &str| Health {
+            ok,
+            message: if ok { "ok" } else { otherwise }.to_string(),
         };
-        let client = self.client.as_ref().map(|_| fine());
-        let server = match self.leader() {
-            Some(_) => fine(),
-            None => Health {
-                ok: false,
-                message: "No cluster leader".to_string(),
-            },
-        };
+        let client = self.client.as_ref();
+        let client = client.map(|c| judged(c.is_registered(), "the servers do not know this node"));
+        let server = judged(self.leader().is_some(), "No cluster leader");
         (client, Some(server))
     }
 

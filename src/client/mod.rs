@@ -106,6 +106,8 @@ pub struct Client {
     tasks: Tasks,
     stats: Arc<stats::HostMeter>,
     node_id: NodeId,
+    /// Whether the servers know this node, as far as it has heard.
+    registered: watch::Receiver<bool>,
 }
 
 impl Client {
@@ -133,13 +135,12 @@ impl Client {
         }
         let node = Arc::new(look(&env, &config, &drivers, identity).await);
         let (node_sender, node_seen) = watch::channel(node);
-        let reporter = Reporter::default();
         let shared = Shared {
             env: env.clone(),
             fs,
             drivers,
             journal,
-            reporter: reporter.clone(),
+            reporter: Reporter::default(),
             alloc_dir: config.alloc_dir.clone(),
             max_kill_timeout: config.max_kill_timeout,
             node: node_seen,
@@ -149,14 +150,16 @@ impl Client {
         for record in records {
             runners.restore(record);
         }
+        let (registered, registered_seen) = watch::channel(false);
         let client = Self {
             stats: Arc::new(stats::HostMeter::new(env.clone(), config.alloc_dir.clone())),
             shared,
             runners,
             tasks,
             node_id: identity.id,
+            registered: registered_seen,
         };
-        client.spawn_loops(config, api, identity, node_sender, reporter, last_index);
+        client.spawn_loops(config, api, identity, node_sender, registered, last_index);
         Ok(client)
     }
 
@@ -166,7 +169,7 @@ impl Client {
         api: Arc<dyn Api>,
         identity: Identity,
         node: watch::Sender<Arc<Node>>,
-        reporter: Reporter,
+        registered: watch::Sender<bool>,
         last_index: Index,
     ) {
         let env = &self.shared.env;
@@ -174,7 +177,10 @@ impl Client {
         let me = (identity.id, identity.secret);
         self.tasks.spawn(
             "reporter",
-            reporter.run(env.clone(), api.clone(), me, token.clone()),
+            self.shared
+                .reporter
+                .clone()
+                .run(env.clone(), api.clone(), me, token.clone()),
         );
         let puller = Puller {
             env: env.clone(),
@@ -182,6 +188,7 @@ impl Client {
             identity,
             runners: self.runners.clone(),
             shared: self.shared.clone(),
+            registered,
             last_index,
         };
         self.tasks.spawn("client", puller.run(token.clone()));
@@ -204,6 +211,11 @@ impl Client {
     /// The node as it is registered.
     pub fn node(&self) -> Arc<Node> {
         self.shared.node.borrow().clone()
+    }
+
+    /// Whether the servers know this node.
+    pub fn is_registered(&self) -> bool {
+        *self.registered.borrow()
     }
 
     /// How many allocations are not over.
@@ -362,6 +374,7 @@ struct Puller {
     identity: Identity,
     runners: Runners,
     shared: Shared,
+    registered: watch::Sender<bool>,
     /// The newest answer acted on by an earlier run of the agent: an older one is not believed.
     last_index: Index,
 }
@@ -369,14 +382,14 @@ struct Puller {
 impl Puller {
     async fn run(mut self, token: CancellationToken) {
         let mut backoff = Backoff::new(self.env.clone());
-        let (mut registered, mut seen) = (false, 0);
+        let mut seen = 0;
         loop {
-            if !registered {
+            if !*self.registered.borrow() {
                 let node = self.shared.node.borrow().clone();
                 match register(&self.env, &*self.api, &node).await {
                     Ok(()) => {
                         tracing::info!(target: "client", node_id = %node.id, "node registration complete");
-                        registered = true;
+                        self.registered.send_replace(true);
                         backoff.reset();
                     }
                     Err(error) => {
@@ -398,7 +411,8 @@ impl Puller {
                     body: Body::ClientAllocs(wanted),
                     ..
                 }) if !wanted.known => {
-                    (registered, seen) = (false, 0);
+                    self.registered.send_replace(false);
+                    seen = 0;
                 }
                 Ok(Answer {
                     body: Body::ClientAllocs(_),

@@ -298,6 +298,10 @@ async fn a_service_runs_turns_healthy_and_stops() {
         follow: false,
         from: Origin::Start(0),
     };
+    assert!(
+        client.is_registered(),
+        "what runs here was asked for by servers"
+    );
     let mut frames = client.stream(open).await.unwrap();
     let mut text = Vec::new();
     while let Some(frame) = frames.recv().await {

@@ -86,7 +86,7 @@ pub fn supervise_main(args: &[String]) -> ExitCode {
 
 /// Tells the agent; one that died meanwhile finds the same in the directory.
 fn tell(started: &Started) {
-    let line = serde_json::to_string(started).unwrap_or_default();
+    let line = serde_json::to_string(started).expect("plain data always has a JSON form");
     let mut out = io::stdout();
     if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
         tracing::debug!(target: "raw_exec", "nobody reads how the start went");

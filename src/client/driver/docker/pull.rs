@@ -166,11 +166,12 @@ impl Puller {
         };
         let file = tokio::fs::File::open(archive).await;
         let file = file.map_err(|e| failed(e.to_string()))?;
-        let body = tokio_util::io::ReaderStream::new(file).map(|chunk| chunk.unwrap_or_default());
+        // A read that fails ends the load with its reason, never with half an image.
+        let body = tokio_util::io::ReaderStream::new(file);
         let api = self.engine.api().map_err(|e| failed(e.to_string()))?;
         let options = bollard::query_parameters::ImportImageOptions::default();
         let mut stream =
-            std::pin::pin!(api.import_image(options, bollard::body_stream(body), None));
+            std::pin::pin!(api.import_image(options, bollard::body_try_stream(body), None));
         while let Some(step) = stream.next().await {
             step.map_err(|e| failed(self.engine.error(e).to_string()))?;
         }
