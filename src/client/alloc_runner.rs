@@ -654,18 +654,12 @@ impl AllocRunner {
     }
 
     fn judge_health(&mut self) {
-        let awaited = self.record.alloc.deployment_id.is_some()
-            && self.record.healthy.is_none()
-            && !self.record.stopping;
-        let Some(update) = self.group().update.filter(|_| awaited) else {
+        let awaited = self.record.healthy.is_none() && !self.record.stopping;
+        let deployed = self.record.alloc.deployment_id.is_some();
+        let Some(rule) = HealthRule::of(self.group(), deployed).filter(|_| awaited) else {
             return;
         };
         let now = self.now();
-        let rule = HealthRule {
-            check: update.health_check,
-            min_healthy_time: update.min_healthy_time,
-            deadline: update.healthy_deadline,
-        };
         let signs = self.signs();
         let tracker = self
             .health

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::model::Timestamp;
-use crate::model::job::HealthCheck;
+use crate::model::job::{HealthCheck, TaskGroup};
 
 /// What health depends on, in one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,26 @@ pub struct HealthRule {
     pub check: HealthCheck,
     pub min_healthy_time: Duration,
     pub deadline: Duration,
+}
+
+impl HealthRule {
+    /// What counts for an instance of `group`: the `update` block in a deployment; elsewhere the
+    /// `migrate` block, since a drain waits for the health of what it moved.
+    pub fn of(group: &TaskGroup, deployed: bool) -> Option<Self> {
+        if deployed {
+            group.update.map(|update| Self {
+                check: update.health_check,
+                min_healthy_time: update.min_healthy_time,
+                deadline: update.healthy_deadline,
+            })
+        } else {
+            group.migrate.map(|migrate| Self {
+                check: migrate.health_check,
+                min_healthy_time: migrate.min_healthy_time,
+                deadline: migrate.healthy_deadline,
+            })
+        }
+    }
 }
 
 /// What is true of the allocation now.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -136,13 +137,70 @@ impl Eligibility {
     }
 }
 
+/// How a node is to be drained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainSpec {
+    pub limit: DrainLimit,
+    pub ignore_system_jobs: bool,
+}
+
+/// When what is left on a draining node is forced off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DrainLimit {
+    Never,
+    AtOnce,
+    After(Duration),
+}
+
 /// A drain in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drain {
-    pub ignore_system_jobs: bool,
-    /// When what is left is forced off; unset: never.
+    pub spec: DrainSpec,
+    /// Set if and only if the limit is a duration.
     pub deadline: Timestamp,
     pub started_at: Timestamp,
+}
+
+impl Drain {
+    /// A drain that begins, or that goes on in another way, at `now`.
+    pub fn new(spec: DrainSpec, before: Option<Self>, now: Timestamp) -> Self {
+        Self {
+            spec,
+            deadline: match spec.limit {
+                DrainLimit::After(limit) => now.plus(limit),
+                DrainLimit::Never | DrainLimit::AtOnce => Timestamp::UNSET,
+            },
+            started_at: before.map_or(now, |d| d.started_at),
+        }
+    }
+
+    /// Whether what is left is to be forced off.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        match self.spec.limit {
+            DrainLimit::Never => false,
+            DrainLimit::AtOnce => true,
+            DrainLimit::After(_) => self.deadline <= now,
+        }
+    }
+}
+
+/// What became of a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DrainStatus {
+    Draining,
+    Complete,
+    Canceled,
+}
+
+impl DrainStatus {
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Complete => "complete",
+            Self::Canceled => "canceled",
+        }
+    }
 }
 
 /// The last drain, done or not.
@@ -150,8 +208,7 @@ pub struct Drain {
 pub struct LastDrain {
     pub started_at: Timestamp,
     pub updated_at: Timestamp,
-    /// `draining`, `complete` or `canceled`.
-    pub status: String,
+    pub status: DrainStatus,
     pub meta: BTreeMap<String, String>,
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::diff::JobDiff;
 use crate::model::job::{JobSpec, JobSubmission};
-use crate::model::node::Drain;
+use crate::model::node::DrainSpec;
 use crate::model::view::SchedulerConfig;
 use crate::model::{
     AllocId, AllocMetric, AllocUpdate, Allocation, Deployment, DeploymentId, Eligibility, EvalId,
@@ -252,8 +252,9 @@ pub enum Op {
     /// `None` cancels. → [`Reply::Node`]
     NodeDrain {
         id: NodeId,
-        drain: Option<Drain>,
+        spec: Option<DrainSpec>,
         mark_eligible: bool,
+        meta: BTreeMap<String, String>,
     },
     /// → [`Reply::Node`]
     NodeEvaluate(NodeId),

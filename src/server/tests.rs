@@ -1,5 +1,7 @@
 //! One server with its duties and a fake client, in memory, on a paused clock.
 
+mod drain;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,12 +4,14 @@
 //! is to be stored. The bytes stay readable for ever: variants and fields are only appended, and
 //! `tests/golden` keeps the bytes of each version written.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::pack::StoredPlan;
 use crate::model::deployment::Deployment;
 use crate::model::job::JobSubmission;
-use crate::model::node::{Drain, NodeEvent};
+use crate::model::node::{Drain, DrainStatus, NodeEvent};
 use crate::model::plan::{DeploymentUpdate, PlanResult};
 use crate::model::view::SchedulerConfig;
 use crate::model::{
@@ -108,8 +110,11 @@ pub enum Change {
     NodeDrain {
         id: NodeId,
         drain: Option<Drain>,
+        status: DrainStatus,
         mark_eligible: bool,
-        event: Option<NodeEvent>,
+        /// What is kept with the drain; `None`: as it was.
+        meta: Option<BTreeMap<String, String>>,
+        event: NodeEvent,
         evals: Vec<Evaluation>,
     },
     /// What clients say of their allocations.

@@ -11,8 +11,8 @@ use crate::http::dto::node::*;
 use crate::http::error::HttpError;
 use crate::http::page::{Key, Listing};
 use crate::http::respond::Meta;
-use crate::model::node::Drain;
-use crate::model::{Eligibility, NodeId, Timestamp};
+use crate::model::node::{DrainLimit, DrainSpec};
+use crate::model::{Eligibility, NodeId};
 use crate::rpc::{Op, Read, Reply};
 
 use super::{as_value, has_prefix, uuid_of};
@@ -124,20 +124,19 @@ async fn drain(ctx: &Ctx, id: &str) -> Result<Response, HttpError> {
     ctx.put()?;
     let request: NodeDrainRequest = ctx.decode()?;
     let id = named(id, &request.node_id)?;
-    let now = Timestamp(ctx.app.env.clock.wall());
-    let drain = request.drain_spec.map(|spec| Drain {
+    let spec = request.drain_spec.map(|spec| DrainSpec {
         ignore_system_jobs: spec.ignore_system_jobs,
-        deadline: match u64::try_from(spec.deadline) {
-            Ok(0) => Timestamp::UNSET,
-            Ok(nanos) => now.plus(Duration::from_nanos(nanos)),
-            Err(_) => now,
+        limit: match u64::try_from(spec.deadline) {
+            Ok(0) => DrainLimit::Never,
+            Ok(nanos) => DrainLimit::After(Duration::from_nanos(nanos)),
+            Err(_) => DrainLimit::AtOnce,
         },
-        started_at: now,
     });
     let op = Op::NodeDrain {
         id,
-        drain,
+        spec,
         mark_eligible: request.mark_eligible,
+        meta: request.meta,
     };
     update(ctx, op, true).await
 }

@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use super::duty;
 use crate::env::{Clock, TaskGroup};
 use crate::model::node::NodeEvent;
-use crate::model::{ClusterView, EvalTrigger, Evaluation, JobKey, Node, NodeId, NodeStatus};
+use crate::model::{
+    Allocation, ClusterView, EvalTrigger, Evaluation, JobKey, Node, NodeId, NodeStatus,
+};
 use crate::server::Ctx;
 use crate::state::{Change, Snapshot};
 
@@ -182,9 +184,22 @@ pub(in crate::server) fn node_evals(
     node: NodeId,
     trigger: EvalTrigger,
 ) -> Vec<Evaluation> {
+    let mut allocs = view.allocs_of_node(node);
+    allocs.retain(|a| !a.is_client_terminal());
+    job_evals(ctx, view, node, allocs, trigger)
+}
+
+/// An evaluation for each job of `allocs`, which are on `node`.
+pub(super) fn job_evals(
+    ctx: &Ctx,
+    view: &Snapshot,
+    node: NodeId,
+    allocs: impl IntoIterator<Item = Arc<Allocation>>,
+    trigger: EvalTrigger,
+) -> Vec<Evaluation> {
     let mut jobs: BTreeMap<JobKey, Evaluation> = BTreeMap::new();
-    for alloc in view.allocs_of_node(node) {
-        if alloc.is_client_terminal() || jobs.contains_key(&alloc.job_key()) {
+    for alloc in allocs {
+        if jobs.contains_key(&alloc.job_key()) {
             continue;
         }
         let job = view.job(&alloc.job_key());

@@ -7,12 +7,14 @@
 //! | `applier` | plans | verifies on the newest state and commits |
 //! | `updates` | client reports | commits them, those that wait together in one command |
 //! | `deployments` | deployments, allocations, timers | health, promotion, failure, success |
+//! | `drainer` | nodes, allocations, deadlines | moves allocations off draining nodes |
 //! | `liveness` | a timer | marks silent nodes down |
 //! | `gc` | a timer, `SystemGc` | removes what nobody needs |
 
 pub mod applier;
 pub mod broker;
 pub mod deployments;
+pub mod drainer;
 pub mod gc;
 pub mod liveness;
 pub mod updates;
@@ -54,6 +56,7 @@ pub(super) fn start(ctx: &Arc<Ctx>, term: &TaskGroup) {
         });
         broker::start(&ctx, &duties, &group);
         deployments::start(&ctx, &group);
+        drainer::start(&ctx, &group);
         liveness::start(&ctx, &group);
         gc::start(&ctx, &group);
         ctx.duties.send_replace(Some(duties));

@@ -73,7 +73,12 @@ async fn perform(ctx: &Arc<Ctx>, request: RequestId, op: Op) -> Result<Reply, Ap
             no_shutdown_delay,
         } => alloc::stop(&call, id, no_shutdown_delay).await,
         Op::NodeEligibility { id, eligibility } => node::eligibility(&call, id, eligibility).await,
-        Op::NodeDrain { .. } => Err(ApiError::Unsupported("draining a node".to_string())),
+        Op::NodeDrain {
+            id,
+            spec,
+            mark_eligible,
+            meta,
+        } => node::drain(&call, id, spec, mark_eligible, meta).await,
         Op::NodeEvaluate(id) => node::evaluate(&call, id).await,
         Op::NodePurge(id) => node::purge(&call, id).await,
         Op::FailDeployment(id) => deployment::fail(&call, id).await,

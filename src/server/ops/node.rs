@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Caller, stored_evals};
-use crate::model::node::NodeEvent;
+use crate::model::node::{Drain, DrainSpec, DrainStatus, NodeEvent};
 use crate::model::{ClusterView, Eligibility, EvalTrigger, Node, NodeId, NodeStatus};
 use crate::rpc::api::{ApiError, Reply};
 use crate::server::duties::liveness::node_evals;
@@ -38,17 +38,12 @@ pub(super) async fn eligibility(
         true => node_evals(ctx, &ctx.snapshot(), id, EvalTrigger::NodeUpdate),
         false => Vec::new(),
     };
-    let event = (node.eligibility != eligibility).then(|| NodeEvent {
-        message: match eligibility {
-            Eligibility::Eligible => "Node marked as eligible for scheduling",
-            Eligibility::Ineligible => "Node marked as ineligible for scheduling",
-        }
-        .to_string(),
-        subsystem: "Cluster".to_string(),
-        details: BTreeMap::new(),
-        time: ctx.now(),
-        create_index: 0,
-    });
+    let message = match eligibility {
+        Eligibility::Eligible => "Node marked as eligible for scheduling",
+        Eligibility::Ineligible => "Node marked as ineligible for scheduling",
+    };
+    let changed = node.eligibility != eligibility;
+    let event = changed.then(|| event(call, "Cluster", message));
     let change = Change::NodeEligibility {
         id,
         eligibility,
@@ -56,6 +51,48 @@ pub(super) async fn eligibility(
         evals,
     };
     Ok(reply(&call.propose(change).await?))
+}
+
+/// Starts, changes or cancels a drain.
+pub(super) async fn drain(
+    call: &Caller<'_>,
+    id: NodeId,
+    spec: Option<DrainSpec>,
+    mark_eligible: bool,
+    meta: BTreeMap<String, String>,
+) -> Result<Reply, ApiError> {
+    let ctx = call.ctx;
+    let node = known(call, id)?;
+    let (status, message) = match (spec, node.drain) {
+        (Some(_), None) => (DrainStatus::Draining, "Node drain strategy set"),
+        (Some(_), Some(_)) => (DrainStatus::Draining, "Node drain strategy updated"),
+        (None, _) => (DrainStatus::Canceled, "Node drain disabled"),
+    };
+    let opened = spec.is_none() && mark_eligible && node.eligibility != Eligibility::Eligible;
+    let evals = match opened {
+        true => node_evals(ctx, &ctx.snapshot(), id, EvalTrigger::NodeUpdate),
+        false => Vec::new(),
+    };
+    let change = Change::NodeDrain {
+        id,
+        drain: spec.map(|spec| Drain::new(spec, node.drain, ctx.now())),
+        status,
+        mark_eligible,
+        meta: Some(meta),
+        event: event(call, "Drain", message),
+        evals,
+    };
+    Ok(reply(&call.propose(change).await?))
+}
+
+fn event(call: &Caller<'_>, subsystem: &str, message: &str) -> NodeEvent {
+    NodeEvent {
+        message: message.to_string(),
+        subsystem: subsystem.to_string(),
+        details: BTreeMap::new(),
+        time: call.ctx.now(),
+        create_index: 0,
+    }
 }
 
 pub(super) async fn evaluate(call: &Caller<'_>, id: NodeId) -> Result<Reply, ApiError> {

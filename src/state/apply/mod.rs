@@ -100,10 +100,15 @@ impl Txn<'_> {
             Change::NodeDrain {
                 id,
                 drain,
+                status,
                 mark_eligible,
+                meta,
                 event,
                 evals,
-            } => self.node_drain(*id, *drain, *mark_eligible, event.as_ref(), evals),
+            } => {
+                self.node_drain(*id, *drain, *status, *mark_eligible, meta.as_ref(), event)?;
+                Ok(self.put_evals(evals))
+            }
             Change::UpdateAllocs { updates, evals } => Ok(self.update_allocs(updates, evals)),
             Change::Transition {
                 allocs,

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Applying, Txn};
-use crate::model::node::{Drain, LastDrain, NODE_EVENTS_MAX, NodeEvent};
+use crate::model::node::{Drain, DrainStatus, LastDrain, NODE_EVENTS_MAX, NodeEvent};
 use crate::model::{Eligibility, Evaluation, Node, NodeId, NodeStatus};
 use crate::state::command::{Outcome, Refusal};
-use crate::state::key::Key;
 
 impl Txn<'_> {
     /// Stores what a node says of itself; what servers say of it (eligibility, drain, events)
@@ -104,31 +103,31 @@ impl Txn<'_> {
         &mut self,
         id: NodeId,
         drain: Option<Drain>,
+        status: DrainStatus,
         mark_eligible: bool,
-        event: Option<&NodeEvent>,
-        evals: &[Evaluation],
-    ) -> Applying {
-        let mut node = self.edit_node(id, event)?;
-        let started_at = drain.or(node.drain).map(|d| d.started_at);
-        node.last_drain = started_at.map(|started_at| LastDrain {
-            started_at,
-            updated_at: self.time,
-            status: if drain.is_some() {
-                "draining"
-            } else {
-                "canceled"
-            }
-            .to_string(),
-            meta: BTreeMap::new(),
-        });
-        node.eligibility = match (drain, mark_eligible) {
-            (Some(_), _) => Eligibility::Ineligible,
-            (None, true) => Eligibility::Eligible,
-            (None, false) => node.eligibility,
-        };
+        meta: Option<&BTreeMap<String, String>>,
+        event: &NodeEvent,
+    ) -> Result<(), Refusal> {
+        let mut node = self.edit_node(id, Some(event))?;
+        if let Some(current) = drain.or(node.drain) {
+            let before = node.last_drain.take();
+            node.last_drain = Some(LastDrain {
+                started_at: current.started_at,
+                updated_at: self.time,
+                status,
+                meta: match meta {
+                    Some(meta) => meta.clone(),
+                    None => before.map(|d| d.meta).unwrap_or_default(),
+                },
+            });
+        }
+        if drain.is_some() {
+            node.eligibility = Eligibility::Ineligible;
+        } else if mark_eligible {
+            node.eligibility = Eligibility::Eligible;
+        }
         node.drain = drain;
         self.put_node(node);
-        self.touch(Key::NodeWanted(id));
-        Ok(self.put_evals(evals))
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use crate::http::dto::agent::AgentMember;
 use crate::http::dto::alloc::NetworkResource;
 use crate::http::dto::node::*;
 use crate::model;
+use crate::model::node::DrainLimit;
 
 /// What a list shows on request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -119,15 +120,14 @@ fn drivers(node: &model::Node) -> BTreeMap<String, DriverInfo> {
 }
 
 fn drain(drain: &model::node::Drain) -> DrainStrategy {
-    let deadline = if drain.deadline.is_set() {
-        nanos(drain.deadline.since(drain.started_at))
-    } else {
-        0
-    };
     DrainStrategy {
-        deadline,
+        deadline: match drain.spec.limit {
+            DrainLimit::Never => 0,
+            DrainLimit::AtOnce => -1,
+            DrainLimit::After(limit) => nanos(limit),
+        },
         force_deadline: Moment(drain.deadline),
-        ignore_system_jobs: drain.ignore_system_jobs,
+        ignore_system_jobs: drain.spec.ignore_system_jobs,
         started_at: Moment(drain.started_at),
     }
 }
@@ -137,7 +137,7 @@ fn last_drain(drain: &model::node::LastDrain) -> LastDrain {
         accessor_id: String::new(),
         meta: drain.meta.clone(),
         started_at: Moment(drain.started_at),
-        status: drain.status.clone(),
+        status: drain.status.as_str().to_string(),
         updated_at: Moment(drain.updated_at),
     }
 }
