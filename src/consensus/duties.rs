@@ -1,6 +1,6 @@
-//! What runs beside openraft: one task follows its metrics and publishes leadership, one
-//! triggers snapshots, one ends the process when the disk has failed. All end with the group
-//! of [`Inner`].
+//! What runs beside openraft: one task follows its metrics, publishes leadership and rests the
+//! timers of a lone leader, one triggers snapshots, one ends the process when the disk has
+//! failed. All end with the group of [`Inner`].
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -57,7 +57,14 @@ async fn end_on_failure(
 async fn follow(inner: Arc<Inner>, token: CancellationToken) {
     let mut metrics = inner.raft.metrics();
     loop {
-        let now = leadership(&inner, &metrics.borrow_watched());
+        let (now, alone) = {
+            let metrics = metrics.borrow_watched();
+            let now = leadership(&inner, &metrics);
+            (now, metrics.membership_config.nodes().count() == 1)
+        };
+        // A leader without anybody to send heartbeats to has nothing to time: its ticks, one
+        // per fifth of a heartbeat, would be most of what an idle server does.
+        inner.raft.runtime_config().tick(!(now.is_me && alone));
         let changed = inner.leadership.send_if_modified(|current| {
             let differs = *current != now;
             if differs {

@@ -197,6 +197,37 @@ async fn one_server_leads_within_milliseconds_and_again_after_a_restart() {
     server.stop().await;
 }
 
+/// How often the runtime's one worker found nothing to do and slept within ten seconds.
+async fn sleeps_in_ten_seconds() -> u64 {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let before = metrics.worker_park_count(0);
+    tokio::time::sleep(10 * SECOND).await;
+    metrics.worker_park_count(0) - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_leader_rests_until_there_are_others() {
+    let world = SimWorld::new(1);
+    let machines = [Machine::new(&world, 1), Machine::new(&world, 2)];
+    let first = machines[0].lead().await;
+    first.consensus.propose(command(1)).await.unwrap();
+    let alone = sleeps_in_ten_seconds().await;
+    assert!(alone <= 60, "{alone} wake-ups in ten idle seconds");
+
+    let second = machines[1].start(false).await;
+    let id = second.consensus.id();
+    let peer = machines[1].peer();
+    first.consensus.add_learner(id, peer).await.unwrap();
+    first.consensus.promote(BTreeSet::from([id])).await.unwrap();
+    let term = first.consensus.leadership().borrow().term;
+    let together = sleeps_in_ten_seconds().await;
+    assert!(together > 100, "{together}: no heartbeats");
+    let now = first.consensus.leadership().borrow().clone();
+    assert!(now.is_me && now.term == term, "{now:?}");
+    first.stop().await;
+    second.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_directory_is_used_by_one_process() {
     let world = SimWorld::new(1);
