@@ -14,6 +14,7 @@ use crate::model::resources::Amounts;
 
 use super::driver::DriverFingerprint;
 use super::identity::Identity;
+use super::meta::Meta;
 
 /// Nomad's version whose behaviour constraints may ask for.
 pub const COMPATIBLE_VERSION: &str = "2.0.6";
@@ -47,9 +48,10 @@ pub struct NodeConfig {
     pub revision: String,
 }
 
-/// The node as it registers. `drivers` are named fingerprints.
+/// The node as it registers. `meta` is what holds now; `drivers` are named fingerprints.
 pub fn node(
     config: &NodeConfig,
+    meta: Meta,
     identity: Identity,
     facts: &HostFacts,
     drivers: &BTreeMap<&'static str, DriverFingerprint>,
@@ -76,7 +78,7 @@ pub fn node(
         rpc_addr: config.rpc_addr,
         host_ip: config.host_ip.clone(),
         attributes,
-        meta: config.meta.clone(),
+        meta,
         resources: resources(config, facts),
         reserved: config.reserved.clone(),
         drivers: drivers
@@ -278,7 +280,8 @@ mod tests {
             memory_bytes: 8 << 30,
             ..HostFacts::default()
         };
-        node(config, identity, &facts, drivers, Timestamp(1))
+        let meta = config.meta.clone();
+        node(config, meta, identity, &facts, drivers, Timestamp(1))
     }
 
     #[test]

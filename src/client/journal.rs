@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::env::Store;
@@ -15,10 +16,12 @@ use crate::model::{AllocId, Allocation, Index, Timestamp};
 
 use super::driver::TaskHandle;
 use super::machine::Saved;
+use super::meta::DynamicMeta;
 
 const PREFIX: &[u8] = b"client/alloc/";
 const LAST_INDEX: &[u8] = b"client/last_index";
-/// The version of [`Record`] that is written.
+const META: &[u8] = b"client/meta";
+/// The version of everything that is written.
 const VERSION: u8 = 1;
 
 /// Everything remembered of one allocation.
@@ -81,6 +84,27 @@ impl Journal {
         self.store.commit(batch).await
     }
 
+    /// The metadata that was set. What cannot be read is set aside with a message, as records
+    /// are.
+    pub async fn meta(&self) -> Result<DynamicMeta, StoreError> {
+        let Some(stored) = self.store.get(META).await? else {
+            return Ok(DynamicMeta::default());
+        };
+        Ok(decode(&stored).unwrap_or_else(|reason| {
+            tracing::error!(
+                target: "client", %reason, "left out the unreadable metadata that was set"
+            );
+            DynamicMeta::default()
+        }))
+    }
+
+    /// Remembers the metadata that was set; returns once it is on disk.
+    pub async fn set_meta(&self, meta: &DynamicMeta) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        batch.put(META, encode(meta));
+        self.store.commit(batch).await
+    }
+
     /// The index of the newest answer that was acted on; 0: none.
     pub async fn last_index(&self) -> Result<Index, StoreError> {
         let stored = self.store.get(LAST_INDEX).await?;
@@ -101,12 +125,12 @@ fn key(id: AllocId) -> Vec<u8> {
     [PREFIX, id.to_string().as_bytes()].concat()
 }
 
-fn encode(record: &Record) -> Vec<u8> {
-    let body = postcard::to_stdvec(record).expect("plain data always encodes");
+fn encode(value: &impl Serialize) -> Vec<u8> {
+    let body = postcard::to_stdvec(value).expect("plain data always encodes");
     [&[VERSION], body.as_slice()].concat()
 }
 
-fn decode(bytes: &[u8]) -> Result<Record, String> {
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     match bytes.split_first() {
         Some((&VERSION, body)) => postcard::from_bytes(body).map_err(|e| e.to_string()),
         Some((version, _)) => Err(format!("version {version} is not known")),

@@ -20,6 +20,7 @@ mod journal;
 mod lifecycle;
 pub mod logs;
 mod machine;
+mod meta;
 mod node_api;
 mod reporter;
 mod restart;
@@ -51,6 +52,7 @@ use driver::Drivers;
 use fingerprint::NodeConfig;
 use identity::Identity;
 use journal::{Journal, Record};
+use meta::{Meta, NodeMeta};
 use reporter::Reporter;
 use runners::Runners;
 use sync::Order;
@@ -108,6 +110,7 @@ pub struct Client {
     node_id: NodeId,
     /// Whether the servers know this node, as far as it has heard.
     registered: watch::Receiver<bool>,
+    meta: Arc<NodeMeta>,
 }
 
 impl Client {
@@ -133,7 +136,8 @@ impl Client {
         if last_index > 0 {
             sweep(&drivers, &records).await;
         }
-        let node = Arc::new(look(&env, &config, &drivers, identity).await);
+        let meta = NodeMeta::load(config.node.meta.clone(), journal.clone()).await?;
+        let node = Arc::new(look(&env, &config, meta.all().0, &drivers, identity).await);
         let (node_sender, node_seen) = watch::channel(node);
         let shared = Shared {
             env: env.clone(),
@@ -158,6 +162,7 @@ impl Client {
             tasks,
             node_id: identity.id,
             registered: registered_seen,
+            meta: Arc::new(meta),
         };
         client.spawn_loops(config, api, identity, node_sender, registered, last_index);
         Ok(client)
@@ -198,6 +203,7 @@ impl Client {
             config,
             identity,
             drivers: self.shared.drivers.clone(),
+            meta: self.meta.clone(),
             node,
         };
         self.tasks.spawn("fingerprint", watcher.run(token));
@@ -272,7 +278,13 @@ async fn sweep(drivers: &Drivers, records: &[Record]) {
 }
 
 /// Looks at the machine and its drivers.
-async fn look(env: &Env, config: &Config, drivers: &Drivers, identity: Identity) -> Node {
+async fn look(
+    env: &Env,
+    config: &Config,
+    meta: Meta,
+    drivers: &Drivers,
+    identity: Identity,
+) -> Node {
     let facts = env.host.facts(&config.alloc_dir).await;
     let looks = drivers
         .iter()
@@ -283,6 +295,7 @@ async fn look(env: &Env, config: &Config, drivers: &Drivers, identity: Identity)
         .collect();
     fingerprint::node(
         &config.node,
+        meta,
         identity,
         &facts,
         &found,
@@ -328,18 +341,22 @@ struct Fingerprinter {
     config: Config,
     identity: Identity,
     drivers: Arc<Drivers>,
+    meta: Arc<NodeMeta>,
     node: watch::Sender<Arc<Node>>,
 }
 
 impl Fingerprinter {
     async fn run(self, token: CancellationToken) {
+        let mut changes = self.meta.changes();
         loop {
             tokio::select! {
                 biased;
                 () = token.cancelled() => return,
+                Ok(()) = changes.changed() => {}
                 () = self.env.clock.sleep(FINGERPRINT_EVERY) => {}
             }
-            let seen = look(&self.env, &self.config, &self.drivers, self.identity).await;
+            let (meta, ..) = self.meta.all();
+            let seen = look(&self.env, &self.config, meta, &self.drivers, self.identity).await;
             if fingerprint::differs(&self.node.borrow(), &seen) {
                 let node = Arc::new(seen);
                 match register(&self.env, &*self.api, &node).await {

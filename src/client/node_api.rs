@@ -19,6 +19,7 @@ use super::Client;
 use super::alloc_runner::{Answer, Order, View};
 use super::driver::{Driver, DriverError, ExecRequest, TaskHandle};
 use super::logs::{LogReader, Output, stream_file, stream_logs};
+use super::meta::MetaError;
 
 /// The most that one read returns.
 const READ_MAX: usize = 64 << 20;
@@ -73,10 +74,12 @@ impl NodeApi for Client {
                     self.runners.collect_all().await;
                     Ok(NodeAnswer::Done)
                 }
-                NodeAsk::Meta => {
-                    let meta = self.node().meta.clone();
-                    Ok(NodeAnswer::Meta(meta.clone(), BTreeMap::new(), meta))
-                }
+                NodeAsk::Meta => Ok(self.metadata()),
+                NodeAsk::SetMeta(changes) => match self.meta.change(&changes).await {
+                    Ok(()) => Ok(self.metadata()),
+                    Err(error @ MetaError::Key(_)) => Err(NodeError::BadRequest(error.to_string())),
+                    Err(error @ MetaError::Journal(_)) => Err(NodeError::Failed(error.to_string())),
+                },
             }
         }
         .boxed()
@@ -175,6 +178,11 @@ impl Client {
     fn driver_of(&self, handle: &TaskHandle) -> Result<Arc<dyn Driver>, NodeError> {
         let driver = self.shared.drivers.get(handle.driver()).cloned();
         driver.ok_or_else(|| NodeError::Failed(format!("no driver {:?} here", handle.driver())))
+    }
+
+    fn metadata(&self) -> NodeAnswer {
+        let (merged, set, fixed) = self.meta.all();
+        NodeAnswer::Meta(merged, set, fixed)
     }
 
     /// Runs a stream's sender as a task of the client.

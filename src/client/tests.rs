@@ -26,7 +26,7 @@ use crate::model::{
     Timestamp,
 };
 use crate::rpc::api::{Answer, Api, ApiError, Body, Call, ClientAllocs, Op, Query, Read, Reply};
-use crate::rpc::node::{From as Origin, NodeAnswer, NodeApi, NodeAsk, StreamOpen};
+use crate::rpc::node::{From as Origin, NodeAnswer, NodeApi, NodeAsk, NodeError, StreamOpen};
 
 /// Servers that want what the test says and remember what the client reports.
 #[derive(Default)]
@@ -43,6 +43,7 @@ struct Said {
     history: Vec<(AllocId, AllocClientStatus)>,
     services: BTreeMap<AllocId, Vec<ServiceRegistration>>,
     registered: bool,
+    node: Option<crate::model::Node>,
 }
 
 impl Wishes {
@@ -111,7 +112,10 @@ impl Api for Wishes {
         async move {
             let mut said = self.said.lock().unwrap();
             match call.op {
-                Op::RegisterNode(_) => said.registered = true,
+                Op::RegisterNode(node) => {
+                    said.registered = true;
+                    said.node = Some(*node);
+                }
                 Op::UpdateAllocs { updates, .. } => {
                     for update in updates {
                         said.history.push((update.id, update.client_status));
@@ -530,4 +534,38 @@ async fn the_same_seed_tells_the_same_story() {
         machine.servers.said.lock().unwrap().history.clone()
     }
     assert_eq!(story(9).await, story(9).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metadata_that_is_set_is_registered_and_kept_over_a_restart() {
+    let machine = Machine::new(11);
+    let (client, token) = machine.boot().await;
+    let registered = |said: &Said| said.node.is_some();
+    machine
+        .servers
+        .until(&machine.env, "registered", registered)
+        .await;
+    let class = client.node().computed_class.clone();
+    let set = BTreeMap::from([("rack".to_string(), Some("r7".to_string()))]);
+    let answer = client.ask(NodeAsk::SetMeta(set.clone())).await.unwrap();
+    let whole = BTreeMap::from([("rack".to_string(), "r7".to_string())]);
+    assert_eq!(
+        answer,
+        NodeAnswer::Meta(whole.clone(), whole.clone(), BTreeMap::new())
+    );
+    let start = machine.env.clock.now();
+    let told = |said: &Said| said.node.as_ref().is_some_and(|n| n.meta == whole);
+    machine.servers.until(&machine.env, "told", told).await;
+    assert!(machine.env.clock.now() - start < Duration::from_secs(1));
+    // Placement looks at metadata, so the node is of another class now.
+    let told = machine.servers.said.lock().unwrap().node.clone();
+    assert_ne!(told.unwrap().computed_class, class);
+    token.cancel();
+    client.detach().await;
+
+    let (client, _token) = machine.boot().await;
+    assert_eq!(client.node().meta, whole);
+    let bad = BTreeMap::from([("a b".to_string(), Some("x".to_string()))]);
+    let refused = client.ask(NodeAsk::SetMeta(bad)).await.unwrap_err();
+    assert!(matches!(refused, NodeError::BadRequest(text) if text.contains("\"a b\"")));
 }

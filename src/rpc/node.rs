@@ -73,6 +73,8 @@ pub enum NodeAsk {
     GcAll,
     /// → [`NodeAnswer::Meta`]
     Meta,
+    /// Changes the node's metadata; a key without a value is removed. → [`NodeAnswer::Meta`]
+    SetMeta(BTreeMap<String, Option<String>>),
 }
 
 /// The answers of [`NodeAsk`].

@@ -763,6 +763,18 @@ async fn files_and_logs() {
 }
 
 #[tokio::test]
+async fn metadata_is_changed() {
+    let server = Server::start(cluster()).await;
+    let set = r#"{"Meta":{"rack":"r1","x":null}}"#;
+    let answer = server.put("/v1/client/metadata", set).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["Dynamic"], json!({"rack": "r1"}));
+    let nothing = server.put("/v1/client/metadata", r#"{"Meta":{}}"#).await;
+    let refused = (nothing.status, nothing.text());
+    assert_eq!(refused, (400, "missing required Meta object"));
+}
+
+#[tokio::test]
 async fn client_requests() {
     let server = Server::start(cluster()).await;
     let path = |verb: &str| format!("/v1/client/allocation/{ALLOC}/{verb}");

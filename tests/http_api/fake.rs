@@ -591,6 +591,11 @@ impl NodeApi for FakeNode {
                 NodeAsk::Meta => {
                     NodeAnswer::Meta(BTreeMap::new(), BTreeMap::new(), BTreeMap::new())
                 }
+                NodeAsk::SetMeta(changes) => {
+                    let set = changes.into_iter();
+                    let set: BTreeMap<_, _> = set.filter_map(|(k, v)| Some((k, v?))).collect();
+                    NodeAnswer::Meta(set.clone(), set, BTreeMap::new())
+                }
             })
         })
     }

@@ -223,13 +223,16 @@ async fn metadata(ctx: &Ctx) -> Result<Response, HttpError> {
         if request.meta.is_empty() {
             return Err(HttpError::bad_request("missing required Meta object"));
         }
-        return Err(HttpError::unavailable(
-            "changing a node's metadata while it runs",
-        ));
+        let client = asked_client(ctx, &request.node_id).await?;
+        return answer_metadata(ctx, client.ask(NodeAsk::SetMeta(request.meta)).await?);
     }
     ctx.get()?;
     let client = asked_client(ctx, "").await?;
-    match client.ask(NodeAsk::Meta).await? {
+    answer_metadata(ctx, client.ask(NodeAsk::Meta).await?)
+}
+
+fn answer_metadata(ctx: &Ctx, answer: NodeAnswer) -> Result<Response, HttpError> {
+    match answer {
         NodeAnswer::Meta(meta, dynamic, fixed) => ctx.plain_json(&NodeMetadata {
             dynamic,
             meta,

@@ -1,6 +1,7 @@
 //! `node …`
 
 mod drain;
+mod meta;
 mod stats;
 mod status;
 
@@ -54,6 +55,16 @@ static ELIGIBILITY: &[Flag] = &[
     switch("disable", "The node gets no new allocations."),
     switch("self", "Means the node of the agent that is asked."),
 ];
+static META: &[Flag] = &[value(
+    "node-id",
+    "<node>",
+    "Means this node, not the one of the agent that is asked.",
+)];
+static UNSET: &[Flag] = &[value(
+    "unset",
+    "<key,key>",
+    "Takes keys away; those of the configuration are hidden.",
+)];
 
 /// The commands of this family.
 pub static COMMANDS: &[Command] = &[
@@ -83,6 +94,24 @@ pub static COMMANDS: &[Command] = &[
             "[options] <node>",
             "Say whether a node gets new allocations",
             drain::eligibility,
+        )
+    },
+    Command {
+        flags: &[META, UNSET],
+        ..command(
+            "node meta apply",
+            "[options] <key=value>...",
+            "Change a node's metadata while it runs",
+            meta::apply,
+        )
+    },
+    Command {
+        flags: &[META, json::FLAGS],
+        ..command(
+            "node meta read",
+            "[options]",
+            "Show a node's metadata",
+            meta::read,
         )
     },
 ];

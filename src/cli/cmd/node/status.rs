@@ -215,7 +215,8 @@ fn page(ctx: &mut Ctx, args: &Args, client: &Client, node: &Node, allocs: &[Allo
     parts.join("\n")
 }
 
-fn pairs(map: &BTreeMap<String, String>) -> String {
+/// Key-value lines of a map.
+pub(super) fn pairs(map: &BTreeMap<String, String>) -> String {
     let mut pairs = Pairs::new();
     for (key, value) in map {
         pairs.add(key, value);
