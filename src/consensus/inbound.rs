@@ -19,12 +19,13 @@ use super::{
     wire::{self, WireEntry, WireLogId, WireVote},
 };
 use crate::{
-    env::blocking,
+    env::Env,
     rpc::{Reject, Request, Service},
 };
 
 /// The service behind `ConnKind::Raft` and `ConnKind::Snapshot`.
 pub(super) struct Inbound {
+    pub(super) env: Env,
     pub(super) raft: Raft,
     pub(super) identity: SharedIdentity,
     pub(super) arriving: Mutex<Arriving>,
@@ -153,7 +154,8 @@ impl Inbound {
                 .ok_or("the snapshot did not arrive whole")?
         };
         let checked = file.clone();
-        let decoded = blocking("raft-check-snapshot", move || snapshot::decode(&checked)).await;
+        let decode = move || snapshot::decode(&checked);
+        let decoded = self.env.heavy("raft-check-snapshot", decode).await;
         let (meta, _) = decoded
             .map_err(|e| e.to_string())?
             .map_err(|e| e.to_string())?;

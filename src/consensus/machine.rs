@@ -21,7 +21,6 @@ use super::{
     types::{LeaderId, LogId, Payload, Peer, ServerId, SnapshotMeta, StoredMembership, TypeConfig},
 };
 use crate::{
-    env::blocking,
     state::{Snapshot as StateSnapshot, State, Store},
 };
 
@@ -74,7 +73,10 @@ impl Machine {
             let (meta, dump) = snapshot::decode(&checked).map_err(invalid)?;
             Ok((meta, State::restore(&dump).map_err(invalid)?))
         };
-        let (meta, state) = blocking("raft-restore", decode)
+        let (meta, state) = self
+            .files
+            .env
+            .heavy("raft-restore", decode)
             .await
             .map_err(io::Error::other)??;
         self.files.save(meta.last_log_id, file).await?;
@@ -175,7 +177,10 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     async fn build_snapshot(&mut self) -> io::Result<RaftSnapshot> {
         let (meta, state) = (self.meta.clone(), self.state.clone());
         let encode = move || snapshot::encode(&meta, &state.dump()).map_err(io::Error::other);
-        let file = blocking("raft-snapshot", encode)
+        let file = self
+            .files
+            .env
+            .heavy("raft-snapshot", encode)
             .await
             .map_err(io::Error::other)??;
         let bytes = file.len();

@@ -21,7 +21,7 @@ use super::{
     machine::Machine,
     network::{Arriving, Links},
     snapshot::SnapshotFiles,
-    types::{Peer, Raft},
+    types::{Peer, Raft, Runtime},
 };
 use crate::{
     env::{Env, TaskGroup, disk::DiskLock},
@@ -193,7 +193,8 @@ impl Consensus {
             addresses: config.addresses.clone(),
             append_limit: (timers.election_max * 2).max(Duration::from_secs(2)),
         };
-        let raft = match Raft::new(who.server, raft_config, links, log.clone(), machine).await {
+        let starting = Raft::new(who.server, raft_config, links, log.clone(), machine);
+        let raft = match Runtime::scope(env.entropy.u64(), starting).await {
             Ok(raft) => raft,
             Err(e) => {
                 let reason = e.to_string();
@@ -205,6 +206,7 @@ impl Consensus {
             }
         };
         let inbound = Arc::new(Inbound {
+            env: env.clone(),
             raft: raft.clone(),
             identity: identity.clone(),
             arriving: Mutex::new(Arriving::default()),

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
+use openraft_rt::deterministic_rng::DeterministicRng;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -84,9 +85,12 @@ impl fmt::Display for Proposal {
 /// What applying an entry answers: nothing for entries that carry no command.
 pub(super) type Response = Option<Applied>;
 
-#[allow(deprecated, reason = "the macro names the runtime by its old path")]
+/// openraft's runtime. Its random numbers (election timeouts) follow one number that is drawn
+/// when a server starts, so that they come from [`Entropy`](crate::env::Entropy) like all others.
+pub(super) type Runtime = DeterministicRng<openraft_rt_tokio::TokioRuntime>;
+
 mod config {
-    use super::{Peer, Proposal, Response, ServerId};
+    use super::{Peer, Proposal, Response, Runtime, ServerId};
 
     openraft::declare_raft_types!(
         pub(in crate::consensus) TypeConfig:
@@ -94,6 +98,7 @@ mod config {
             R = Response,
             NodeId = ServerId,
             Node = Peer,
+            AsyncRuntime = Runtime,
     );
 }
 

@@ -45,6 +45,8 @@ pub struct Env {
     pub host: Arc<dyn Host>,
     pub metrics: Metrics,
     pub logs: LogRing,
+    /// Whether heavy work gets a thread of its own. The simulation has one thread.
+    pub threads: bool,
 }
 
 impl Env {
@@ -59,6 +61,7 @@ impl Env {
             host: Arc::new(real::RealHost),
             metrics: Metrics::new(clock.clone()),
             logs: LogRing::new(clock.clone()),
+            threads: true,
             clock,
         }
     }
@@ -67,5 +70,17 @@ impl Env {
     /// several machines see [`sim::SimWorld`].
     pub fn sim(seed: u64) -> Self {
         sim::SimWorld::new(seed).env("sim")
+    }
+
+    /// Does heavy work without holding up other tasks, where there are threads.
+    pub async fn heavy<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, TaskError> {
+        match self.threads {
+            true => blocking(name, work).await,
+            false => Ok(work()),
+        }
     }
 }

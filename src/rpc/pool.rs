@@ -8,7 +8,7 @@
 //! once with [`CallError::Lost`]; whether they were carried out is then unknown.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     io,
     net::SocketAddr,
     sync::{
@@ -280,7 +280,7 @@ struct Link {
 
 #[derive(Default)]
 struct Pending {
-    calls: HashMap<u64, oneshot::Sender<Result<Bytes, CallError>>>,
+    calls: BTreeMap<u64, oneshot::Sender<Result<Bytes, CallError>>>,
     /// Why the connection ended; no call is added any more.
     ended: Option<String>,
 }
@@ -341,7 +341,7 @@ impl Link {
         self.broken.cancel();
         let mut pending = locked(&self.pending);
         pending.ended = Some(reason.to_owned());
-        for (_, call) in pending.calls.drain() {
+        for (_, call) in std::mem::take(&mut pending.calls) {
             let lost = CallError::Lost {
                 addr: self.addr,
                 reason: reason.to_owned(),

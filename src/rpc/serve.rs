@@ -8,7 +8,7 @@
 //! it is never dropped halfway.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -258,7 +258,7 @@ struct Handlers {
     kind: ConnKind,
     service: Option<Arc<dyn Service>>,
     answers: mpsc::Sender<Frame>,
-    flight: Arc<Mutex<HashMap<u64, CancellationToken>>>,
+    flight: Arc<Mutex<BTreeMap<u64, CancellationToken>>>,
     group: TaskGroup,
 }
 
@@ -349,7 +349,7 @@ impl Handlers {
 
 /// Takes a request out of the flight list, however its handler ended.
 struct Landed {
-    flight: Arc<Mutex<HashMap<u64, CancellationToken>>>,
+    flight: Arc<Mutex<BTreeMap<u64, CancellationToken>>>,
     correlation: u64,
 }
 

@@ -101,6 +101,7 @@ impl SimWorld {
             host: Arc::new(SimHost::new(machine)),
             metrics: Metrics::new(clock.clone()),
             logs: LogRing::new(clock.clone()),
+            threads: false,
             clock,
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! All machines share one address space. Between two machines every byte takes the latency
 //! that the seed gave to their link. A cut link delivers nothing: datagrams are lost, streams
-//! stand still until it is healed, connects run into their limit. A crashed machine's
-//! listeners are gone and its streams are reset.
+//! stand still until it is healed, connects run into their limit. Of a program that was killed
+//! the listeners are gone and the streams are reset; a machine without power is silent.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,6 +47,10 @@ struct State {
     listeners: BTreeMap<SocketAddr, (Machine, mpsc::Sender<(Conn, SocketAddr)>)>,
     sockets: BTreeMap<SocketAddr, (Machine, mpsc::Sender<Packet>)>,
     cut: BTreeSet<(Machine, Machine)>,
+    /// Machines without power.
+    off: BTreeSet<Machine>,
+    /// Added to the latency of every link.
+    delay: Duration,
     pipes: Vec<(Machine, Machine, Weak<Mutex<Pipe>>)>,
     loss_percent: u64,
     next_port: u16,
@@ -84,11 +88,12 @@ impl SimNetwork {
         state.wake_all();
     }
 
-    /// Heals everything.
+    /// Heals every link.
     pub fn heal_all(&self) {
         let mut state = self.lock();
         state.cut.clear();
         state.loss_percent = 0;
+        state.delay = Duration::ZERO;
         state.wake_all();
     }
 
@@ -97,7 +102,23 @@ impl SimNetwork {
         self.lock().loss_percent = percent.min(100);
     }
 
-    /// The machine is gone: its addresses refuse, its streams are reset.
+    /// Makes everything between machines take so much longer.
+    pub fn slow(&self, delay: Duration) {
+        self.lock().delay = delay;
+    }
+
+    /// The machine is silent: who speaks to it hears nothing, not even a refusal.
+    pub fn power_off(&self, machine: &str) {
+        self.lock().off.insert(machine.into());
+    }
+
+    /// The machine is back, and knows nothing of the streams that it had.
+    pub fn power_on(&self, machine: &str) {
+        self.lock().off.remove(machine);
+        self.crash(machine);
+    }
+
+    /// The machine's programs are gone: its addresses refuse, its streams are reset.
     pub fn crash(&self, machine: &str) {
         let mut state = self.lock();
         state.listeners.retain(|_, (owner, _)| **owner != *machine);
@@ -117,7 +138,12 @@ impl SimNetwork {
     }
 
     pub(super) fn is_cut(&self, a: &str, b: &str) -> bool {
-        self.lock().cut.contains(&link(a, b))
+        self.lock().is_cut(a, b)
+    }
+
+    /// What is to be added to the latency of the link between two machines.
+    pub(super) fn delay(&self, a: &str, b: &str) -> Duration {
+        self.lock().delay(a, b)
     }
 
     /// A link's latency depends on the seed and its ends alone.
@@ -149,6 +175,15 @@ impl SimNetwork {
 }
 
 impl State {
+    fn is_cut(&self, a: &str, b: &str) -> bool {
+        let off = a != b && (self.off.contains(a) || self.off.contains(b));
+        off || self.cut.contains(&link(a, b))
+    }
+
+    fn delay(&self, a: &str, b: &str) -> Duration {
+        if a == b { Duration::ZERO } else { self.delay }
+    }
+
     fn wake_all(&self) {
         for (_, _, pipe) in &self.pipes {
             if let Some(pipe) = pipe.upgrade() {
@@ -206,7 +241,8 @@ impl SimNet {
             sleep(limit).await;
             return Err(io::ErrorKind::TimedOut.into());
         }
-        sleep(self.network.latency(&self.machine, &owner) * 2).await;
+        let latency = self.network.latency(&self.machine, &owner);
+        sleep((latency + self.network.delay(&self.machine, &owner)) * 2).await;
         let Some((_, backlog)) = target else {
             return Err(io::ErrorKind::ConnectionRefused.into());
         };
@@ -309,10 +345,11 @@ impl SimSocket {
         };
         let remote = *owner != self.machine;
         let lost = remote && self.network.entropy.range(0..100) < state.loss_percent;
-        if lost || state.cut.contains(&link(&self.machine, owner)) {
+        if lost || state.is_cut(&self.machine, owner) {
             return;
         }
-        let due = Instant::now() + self.network.latency(&self.machine, owner);
+        let latency = self.network.latency(&self.machine, owner);
+        let due = Instant::now() + latency + state.delay(&self.machine, owner);
         // A full inbox loses the datagram, as a socket buffer would.
         drop(inbox.try_send(Packet {
             due,
@@ -435,6 +472,50 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         let late = b.net.connect(SERVER.parse().unwrap(), SECOND).await;
         assert_eq!(late.err().unwrap().kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_machine_without_power_is_silent_and_forgets_its_streams() {
+        let world = SimWorld::new(1);
+        let (a, b) = (world.env("a"), world.env("b"));
+        let at: SocketAddr = SERVER.parse().unwrap();
+        let listener = a.net.listen(at).await.unwrap();
+        let mut ours = b.net.connect(at, SECOND).await.unwrap();
+        let theirs = listener.accept().await.unwrap();
+        world.network().power_off("a");
+        drop((theirs, listener));
+        let mut got = [0; 1];
+        tokio::time::timeout(SECOND, ours.read_exact(&mut got))
+            .await
+            .unwrap_err();
+        let late = b.net.connect(at, SECOND).await;
+        assert_eq!(late.err().unwrap().kind(), io::ErrorKind::TimedOut);
+        world.network().power_on("a");
+        let error = ours.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        a.net.listen(at).await.unwrap();
+        b.net.connect(at, SECOND).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_network_delays_streams_and_datagrams() {
+        let world = SimWorld::new(1);
+        let (a, b) = (world.env("a"), world.env("b"));
+        let at: SocketAddr = SERVER.parse().unwrap();
+        let listener = a.net.listen(at).await.unwrap();
+        let inbox = a.net.bind_udp(at).await.unwrap();
+        let mut ours = b.net.connect(at, SECOND).await.unwrap();
+        let (mut theirs, _) = listener.accept().await.unwrap();
+        world.network().slow(SECOND);
+        let start = Instant::now();
+        ours.write_all(b"x").await.unwrap();
+        theirs.read_u8().await.unwrap();
+        assert!(start.elapsed() >= SECOND);
+        let start = Instant::now();
+        let out = b.net.bind_udp("10.0.0.2:0".parse().unwrap()).await.unwrap();
+        out.send_to(b"y", at).await.unwrap();
+        inbox.recv_from(&mut [0; 1]).await.unwrap();
+        assert!(start.elapsed() >= SECOND);
     }
 
     #[tokio::test(start_paused = true)]

@@ -129,6 +129,7 @@ impl AsyncWrite for SimStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let delay = self.network.delay(&self.ends.0, &self.ends.1);
         let mut pipe = locked(&self.write);
         if pipe.reset {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
@@ -142,7 +143,7 @@ impl AsyncWrite for SimStream {
             return Poll::Pending;
         }
         let taken = bytes.len().min(room);
-        let due = Instant::now() + pipe.latency;
+        let due = Instant::now() + pipe.latency + delay;
         pipe.chunks
             .push_back((due, bytes[..taken].iter().copied().collect()));
         pipe.held += taken;
