@@ -59,6 +59,8 @@ pub struct Shared {
 pub enum Order {
     /// The servers' newest word.
     Update(Arc<Allocation>),
+    /// The servers' first answer since the agent came back has it still.
+    Confirm,
     /// End it whatever the servers say: it is forgotten, or the agent removes what it started.
     Stop,
     /// `task` `None`: all that run; with `all` those that ended too.
@@ -113,6 +115,8 @@ pub struct AllocRunner {
     /// When the tasks of an allocation that is to stop are ended: after its shutdown delay.
     stop_at: Option<Timestamp>,
     may_start: bool,
+    /// Whether the servers are known to want it; tasks that do not run wait for that.
+    confirmed: (bool, watch::Sender<bool>),
     view: watch::Sender<View>,
     last_update: Option<AllocUpdate>,
     wake_at: Option<Timestamp>,
@@ -129,10 +133,12 @@ struct CheckLoops {
 }
 
 impl AllocRunner {
-    /// A runner for a new allocation, or for one found in the journal.
+    /// A runner for a new allocation, or for one found in the journal, which the servers have
+    /// not `confirmed` yet.
     pub fn new(
         shared: Shared,
         record: Record,
+        confirmed: bool,
         token: CancellationToken,
     ) -> (Self, watch::Receiver<View>) {
         let (view, seen) = watch::channel(View {
@@ -153,6 +159,7 @@ impl AllocRunner {
             registered: None,
             stop_at: None,
             may_start: false,
+            confirmed: (confirmed, watch::Sender::new(confirmed)),
             view,
             last_update: None,
             wake_at: None,
@@ -243,6 +250,7 @@ impl AllocRunner {
                 }
                 self.record.stopping |= alloc.is_server_terminal();
             }
+            Order::Confirm => self.confirmed.0 = true,
             Order::Stop => self.record.stopping = true,
             Order::Restart { task, all, answer } => {
                 let result = self.restart(task, all);
@@ -336,6 +344,8 @@ impl AllocRunner {
         self.time_out();
         self.stop_when_due();
         self.order_tasks();
+        // Last, so that a task that is to end hears of that first.
+        self.confirmed.1.send_replace(self.confirmed.0);
         self.settle_checks().await;
         self.judge_health();
         self.settle_services();
@@ -478,6 +488,9 @@ impl AllocRunner {
         let mut machine = Machine::new(task.restart, kind, timeout);
         let known = self.record.tasks.get(name).cloned().unwrap_or_default();
         machine.restore(known.saved, known.handle.is_some());
+        if !self.confirmed.0 {
+            machine.hold();
+        }
         let runner = TaskRunner {
             env: self.shared.env.clone(),
             fs: self.shared.fs.clone(),
@@ -489,6 +502,7 @@ impl AllocRunner {
             max_kill_timeout: self.shared.max_kill_timeout,
             machine,
             handle: known.handle,
+            confirmed: self.confirmed.1.subscribe(),
             commands,
             reports: self.reports.0.clone(),
             reported: None,
@@ -777,7 +791,7 @@ impl AllocRunner {
                         .send(Err("Task not running".to_string()))
                         .unwrap_or_default();
                 }
-                Order::Update(_) | Order::Stop => {}
+                Order::Update(_) | Order::Confirm | Order::Stop => {}
             }
         }
     }

@@ -71,6 +71,8 @@ pub enum Input {
     Reattached,
     /// It was not found again after the agent came back.
     NotFound { message: String },
+    /// The servers want it still: the first word since the agent came back.
+    Confirmed,
     /// It ended.
     Exited(Exit),
     /// The wait before a restart is over.
@@ -110,6 +112,8 @@ enum Stage {
         again: bool,
     },
     Waiting,
+    /// To be started once the servers say that they want it still.
+    Held,
     Dead,
 }
 
@@ -122,6 +126,8 @@ pub struct Machine {
     stage: Stage,
     tracker: RestartTracker,
     killed: bool,
+    /// Whether the servers are known to want it.
+    confirmed: bool,
     /// What is reported.
     pub state: TaskState,
 }
@@ -143,6 +149,7 @@ impl Machine {
             stage: Stage::Idle,
             tracker: RestartTracker::default(),
             killed: false,
+            confirmed: true,
             state: TaskState::default(),
         }
     }
@@ -157,6 +164,17 @@ impl Machine {
         };
         self.state = saved.state;
         self.tracker = saved.tracker;
+    }
+
+    /// Starts nothing until [`Input::Confirmed`]: while the agent was away, what it does not find
+    /// running may have been replaced elsewhere.
+    pub fn hold(&mut self) {
+        self.confirmed = false;
+    }
+
+    /// Whether only the servers' word is missing.
+    pub fn is_held(&self) -> bool {
+        self.stage == Stage::Held
     }
 
     /// What must survive the agent.
@@ -183,6 +201,13 @@ impl Machine {
             Input::Started => self.started(now),
             Input::Reattached => self.reattached(now),
             Input::NotFound { message } => self.not_found(message, now),
+            Input::Confirmed => {
+                self.confirmed = true;
+                match self.stage {
+                    Stage::Held => self.start_again(),
+                    _ => Effect::None,
+                }
+            }
             Input::StartFailed {
                 kind,
                 message,
@@ -211,8 +236,7 @@ impl Machine {
         let text = "Building Task Directory";
         self.state
             .push(TaskEvent::new("Task Setup", now, text).with("message", text));
-        self.stage = Stage::Starting;
-        Effect::Start
+        self.start_when_confirmed()
     }
 
     fn started(&mut self, now: Timestamp) -> Effect {
@@ -249,7 +273,7 @@ impl Machine {
         }
         self.state.phase = TaskPhase::Pending;
         self.count_restart(now);
-        self.start_again()
+        self.start_when_confirmed()
     }
 
     fn exited(&mut self, exit: &Exit, now: Timestamp, random: f64) -> Effect {
@@ -268,14 +292,15 @@ impl Machine {
                     .push(TaskEvent::new("Killed", now, "Task successfully killed"));
                 self.finish(false, now)
             }
-            Stage::Idle | Stage::Starting | Stage::Running | Stage::Waiting | Stage::Dead => self
-                .ended(
-                    Ending::Exited {
-                        success: exit.success(),
-                    },
-                    now,
-                    random,
-                ),
+            Stage::Idle
+            | Stage::Starting
+            | Stage::Running
+            | Stage::Waiting
+            | Stage::Held
+            | Stage::Dead => {
+                let success = exit.success();
+                self.ended(Ending::Exited { success }, now, random)
+            }
         }
     }
 
@@ -320,7 +345,7 @@ impl Machine {
             self.state.push(event);
         }
         match self.stage {
-            Stage::Idle | Stage::Waiting => self.finish(false, now),
+            Stage::Idle | Stage::Waiting | Stage::Held => self.finish(false, now),
             Stage::Running => self.stop(false, now),
             Stage::Stopping { .. } => {
                 self.stage = Stage::Stopping { again: false };
@@ -347,6 +372,14 @@ impl Machine {
         self.state.push(event.with("kill_timeout", timeout));
         self.stage = Stage::Stopping { again };
         Effect::Stop
+    }
+
+    fn start_when_confirmed(&mut self) -> Effect {
+        if self.confirmed {
+            return self.start_again();
+        }
+        self.stage = Stage::Held;
+        Effect::None
     }
 
     fn start_again(&mut self) -> Effect {
@@ -474,6 +507,31 @@ mod tests {
         after.restore(task.saved(), true);
         assert_eq!(play(&mut after, &[Input::Reattached]), Effect::None);
         assert_eq!(after.state, task.state);
+    }
+
+    #[test]
+    fn what_is_not_found_waits_for_the_servers_word() {
+        let mut task = machine(1);
+        play(&mut task, &[Input::Begin, Input::Started]);
+        let held = || {
+            let mut after = machine(1);
+            after.restore(task.saved(), true);
+            after.hold();
+            let gone = Input::NotFound {
+                message: "no such container".into(),
+            };
+            assert_eq!(play(&mut after, &[gone]), Effect::None);
+            assert!(after.is_held());
+            after
+        };
+        let kill = Input::Kill { event: None };
+        assert_eq!(play(&mut held(), &[Input::Confirmed]), Effect::Start);
+        assert_eq!(play(&mut held(), &[kill]), Effect::Finish);
+
+        let mut begun = machine(1);
+        begun.hold();
+        assert_eq!(play(&mut begun, &[Input::Begin]), Effect::None);
+        assert_eq!(play(&mut begun, &[Input::Confirmed]), Effect::Start);
     }
 
     #[test]

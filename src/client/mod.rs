@@ -359,7 +359,11 @@ impl Fingerprinter {
             let seen = look(&self.env, &self.config, meta, &self.drivers, self.identity).await;
             if fingerprint::differs(&self.node.borrow(), &seen) {
                 let node = Arc::new(seen);
-                match register(&self.env, &*self.api, &node).await {
+                let told = register(&self.env, &*self.api, &node);
+                let Some(told) = token.run_until_cancelled(told).await else {
+                    return;
+                };
+                match told {
                     Ok(()) => {
                         self.node.send_replace(node);
                     }
@@ -403,7 +407,11 @@ impl Puller {
         loop {
             if !*self.registered.borrow() {
                 let node = self.shared.node.borrow().clone();
-                match register(&self.env, &*self.api, &node).await {
+                let told = register(&self.env, &*self.api, &node);
+                let Some(told) = token.run_until_cancelled(told).await else {
+                    return;
+                };
+                match told {
                     Ok(()) => {
                         tracing::info!(target: "client", node_id = %node.id, "node registration complete");
                         self.registered.send_replace(true);
@@ -487,6 +495,7 @@ impl Puller {
                 Order::Remove(id) => self.runners.remove(id),
             }
         }
+        self.runners.confirm(&wanted.allocs);
     }
 
     async fn remember(&mut self, index: Index) {

@@ -58,7 +58,8 @@ impl Reporter {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Delivers until `token` is cancelled.
+    /// Delivers until `token` is cancelled. What is not delivered then is in the journal: the
+    /// next run of the agent says it again.
     pub async fn run(
         self,
         env: Env,
@@ -74,7 +75,11 @@ impl Reporter {
                 () = self.wake.notified() => {}
             }
             while let Some(batch) = self.take() {
-                match deliver(&env, &*api, me, &batch).await {
+                let delivery = deliver(&env, &*api, me, &batch);
+                let Some(delivered) = token.run_until_cancelled(delivery).await else {
+                    return;
+                };
+                match delivered {
                     Ok(()) => {
                         pause = PAUSE.0;
                         self.lock().sending = false;

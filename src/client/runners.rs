@@ -28,6 +28,8 @@ struct Slot {
     orders: mpsc::Sender<Order>,
     view: watch::Receiver<View>,
     alloc: Arc<Allocation>,
+    /// Whether the servers have listed it since the agent came back.
+    confirmed: bool,
 }
 
 impl Runners {
@@ -85,11 +87,16 @@ impl Runners {
             tasks: BTreeMap::new(),
             healthy: None,
         };
-        self.restore(record);
+        self.run(record, true);
     }
 
-    /// Takes up an allocation from the journal.
+    /// Takes up an allocation from the journal. What of it does not run waits until the servers
+    /// list it: it may have been replaced meanwhile.
     pub fn restore(&self, record: Record) {
+        self.run(record, false);
+    }
+
+    fn run(&self, record: Record, confirmed: bool) {
         let alloc = record.alloc.clone();
         if alloc.task_group().is_none() {
             tracing::error!(
@@ -101,7 +108,7 @@ impl Runners {
         let free = self.predecessors_gone(&alloc);
         let (orders, inbox) = mpsc::channel(INBOX);
         let token = self.tasks.token().child_token();
-        let (runner, view) = AllocRunner::new(self.shared.clone(), record, token);
+        let (runner, view) = AllocRunner::new(self.shared.clone(), record, confirmed, token);
         let runners = self.clone();
         let name = format!("allocation {}", alloc.id.short());
         self.lock().insert(
@@ -110,6 +117,7 @@ impl Runners {
                 orders,
                 view,
                 alloc,
+                confirmed,
             },
         );
         self.tasks.spawn(name, async move {
@@ -129,6 +137,16 @@ impl Runners {
         // the old index kept.
         if !matches!(sent, Err(mpsc::error::TrySendError::Full(_))) {
             slot.alloc = alloc;
+        }
+    }
+
+    /// Tells what was restored that the servers list it still. After [`Runners::update`].
+    pub fn confirm(&self, listed: &[Arc<Allocation>]) {
+        let mut slots = self.lock();
+        for alloc in listed {
+            if let Some(slot) = slots.get_mut(&alloc.id).filter(|s| !s.confirmed) {
+                slot.confirmed = slot.orders.try_send(Order::Confirm).is_ok();
+            }
         }
     }
 

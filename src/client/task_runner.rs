@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, pending};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::env::Env;
@@ -68,6 +68,8 @@ pub struct TaskRunner {
     pub max_kill_timeout: Duration,
     pub machine: Machine,
     pub handle: Option<TaskHandle>,
+    /// Becomes true once the servers are known to want it.
+    pub confirmed: watch::Receiver<bool>,
     pub commands: mpsc::Receiver<TaskCommand>,
     pub reports: mpsc::Sender<TaskReport>,
     /// The newest report.
@@ -104,6 +106,7 @@ impl TaskRunner {
                     },
                     None => return,
                 },
+                () = is_true(&mut self.confirmed), if self.machine.is_held() => Input::Confirmed,
                 Some(event) = next_event(&mut events) => Input::Note(self.driver_event(event)),
                 done = &mut operation => {
                     self.handle = done.handle;
@@ -353,6 +356,13 @@ impl TaskRunner {
             kill_signal: self.task.kill_signal.clone(),
             logs: self.task.logs,
         })
+    }
+}
+
+/// Waits until it is true; a sender that is gone is a runner that ends this task anyway.
+async fn is_true(flag: &mut watch::Receiver<bool>) {
+    if flag.wait_for(|is| *is).await.is_err() {
+        pending().await
     }
 }
 

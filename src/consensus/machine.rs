@@ -20,9 +20,7 @@ use super::{
     snapshot::{self, SnapshotFiles},
     types::{LeaderId, LogId, Payload, Peer, ServerId, SnapshotMeta, StoredMembership, TypeConfig},
 };
-use crate::{
-    state::{Snapshot as StateSnapshot, State, Store},
-};
+use crate::state::{Snapshot as StateSnapshot, State, Store};
 
 type RaftSnapshot = Snapshot<LeaderId, ServerId, Peer, Bytes>;
 

@@ -493,7 +493,7 @@ mod tests {
         world.network().power_on("a");
         let error = ours.read_u8().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-        a.net.listen(at).await.unwrap();
+        let _again = a.net.listen(at).await.unwrap();
         b.net.connect(at, SECOND).await.unwrap();
     }
 

@@ -1,0 +1,142 @@
+//! Random faults in random order; then all are healed, and the cluster must be whole again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+use tumen::env::Entropy;
+use tumen::env::sim::SimEntropy;
+use tumen::model::job::JobSpec;
+use tumen::model::{AllocClientStatus, ClusterView, NodeStatus};
+use tumen::state::Snapshot;
+
+use crate::cluster::{Cluster, key, wanted};
+use crate::harness::{seeds, sim, sim_twice};
+use crate::jobs::{service, version};
+
+const ROUNDS: usize = 8;
+
+/// What the operator asked for.
+#[derive(Default)]
+struct Wishes {
+    /// By job: the last that was acknowledged, and later tries of which nobody knows.
+    jobs: BTreeMap<String, Vec<JobSpec>>,
+    versions: u32,
+}
+
+#[test]
+fn one_server_mends_after_random_faults() {
+    for seed in seeds(20) {
+        sim(1000 + seed, (1, 3), async |cluster: &mut Cluster| {
+            random_story(1000 + seed, cluster).await;
+        });
+    }
+}
+
+#[test]
+fn three_servers_mend_after_random_faults() {
+    for seed in seeds(6) {
+        sim(2000 + seed, (3, 2), async |cluster: &mut Cluster| {
+            random_story(2000 + seed, cluster).await;
+        });
+    }
+}
+
+#[test]
+fn the_same_seed_brings_the_same_random_faults() {
+    sim_twice(3000, (3, 2), async |cluster: &mut Cluster| {
+        random_story(3000, cluster).await;
+    });
+}
+
+async fn random_story(seed: u64, cluster: &mut Cluster) {
+    let dice = SimEntropy::named(seed, "story");
+    let mut wishes = Wishes::default();
+    wish(cluster, &mut wishes, &dice, "web").await;
+    wish(cluster, &mut wishes, &dice, "api").await;
+    for _ in 0..ROUNDS {
+        fault(cluster, &dice).await;
+        if dice.range(0..3) == 0 {
+            let name = if dice.range(0..2) == 0 { "web" } else { "api" };
+            wish(cluster, &mut wishes, &dice, name).await;
+        }
+        let pause = 100 + dice.range(0..14_000);
+        cluster.env.clock.sleep(Duration::from_millis(pause)).await;
+    }
+    mend(cluster, &wishes).await;
+}
+
+/// Registers a job in another version, with another count.
+async fn wish(cluster: &Cluster, wishes: &mut Wishes, dice: &dyn Entropy, name: &str) {
+    wishes.versions += 1;
+    let count = 1 + dice.range(0..4) as u32;
+    let job = version(service(name, count, json!({})), wishes.versions);
+    let tries = wishes.jobs.entry(name.to_owned()).or_default();
+    tries.push(job.clone());
+    if cluster.register(&job).await.is_ok() {
+        *tries = vec![job];
+    }
+}
+
+async fn fault(cluster: &mut Cluster, dice: &dyn Entropy) {
+    let pick = |names: Vec<String>| names[dice.range(0..names.len() as u64) as usize].clone();
+    let anyone = pick([cluster.names('c'), cluster.names('s')].concat());
+    let client = pick(cluster.names('c'));
+    match dice.range(0..9) {
+        0 => cluster
+            .network()
+            .slow(Duration::from_millis(dice.range(0..400))),
+        1 => cluster.network().lose(dice.range(0..40)),
+        2 => cluster.network().cut(&client, &pick(cluster.names('s'))),
+        3 => cluster.isolate(&client),
+        4 => cluster.heal(),
+        5 | 6 if cluster.is_up(&anyone) => cluster.kill(&anyone).await,
+        7 if cluster.is_up(&anyone) => cluster.power_cut(&anyone).await,
+        _ if !cluster.is_up(&anyone) => cluster.start(&anyone).await,
+        _ => {}
+    }
+}
+
+/// Heals everything and demands what was asked for.
+async fn mend(cluster: &mut Cluster, wishes: &Wishes) {
+    cluster.heal();
+    for name in [cluster.names('s'), cluster.names('c')].concat() {
+        if !cluster.is_up(&name) {
+            cluster.start(&name).await;
+        }
+    }
+    cluster
+        .until("every node is ready", |view| {
+            let ready = |n: &std::sync::Arc<tumen::model::Node>| n.status == NodeStatus::Ready;
+            view.nodes().iter().all(ready).then_some(())
+        })
+        .await;
+    cluster
+        .until("every count is reached", |view| {
+            wishes.jobs.keys().all(|id| whole(view, id)).then_some(())
+        })
+        .await;
+    cluster.at_rest().await;
+    let view = cluster.view();
+    for (id, tries) in &wishes.jobs {
+        let job = view.job(&key(id));
+        let found = job.unwrap_or_else(|| panic!("{id} was acknowledged and is gone"));
+        assert!(
+            tries.contains(&found.spec),
+            "{id} is an older one than was acknowledged"
+        );
+    }
+}
+
+/// Whether exactly the declared count of a job runs.
+fn whole(view: &Snapshot, id: &str) -> bool {
+    let Some(job) = view.job(&key(id)) else {
+        return false;
+    };
+    let live = wanted(view, id);
+    let runs = live
+        .iter()
+        .filter(|a| a.client_status == AllocClientStatus::Running);
+    let count = job.spec.groups[0].count as usize;
+    live.len() == count && runs.count() == count
+}
