@@ -102,8 +102,7 @@ impl Replicated for Observed {
         Box::pin(async move {
             // Every id and time of the command is in its bytes.
             let sum = crc32c::crc32c(&postcard::to_stdvec(&command).unwrap());
-            let shown = format!("{:?}", command.change);
-            let kind = shown.split(['(', ' ', '{']).next().unwrap_or_default();
+            let kind = name_of(&command.change);
             let result = self.agreed.propose(command).await;
             let outcome = match &result {
                 Ok(applied) => format!("at {}", applied.index),
@@ -134,6 +133,22 @@ impl Replicated for Observed {
     fn view(&self) -> RaftView {
         self.agreed.view()
     }
+}
+
+/// The name of a variant, without what it holds.
+fn name_of(variant: &impl Debug) -> String {
+    struct Name(String);
+    impl Write for Name {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            let end = text.find(|c: char| !c.is_alphanumeric());
+            self.0.push_str(&text[..end.unwrap_or(text.len())]);
+            // Whoever writes is told to stop there.
+            end.map_or(Ok(()), |_| Err(std::fmt::Error))
+        }
+    }
+    let mut name = Name(String::new());
+    write!(name, "{variant:?}").unwrap_or_default();
+    name.0
 }
 
 /// What stories wait for.
