@@ -20,6 +20,7 @@ pub mod member;
 pub mod metric;
 pub mod node;
 pub mod plan;
+pub mod pool;
 pub mod resources;
 pub mod room;
 pub mod service;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::diff::JobDiff;
 use crate::model::job::{JobSpec, JobSubmission};
 use crate::model::node::DrainSpec;
+use crate::model::pool::NodePool;
 use crate::model::view::SchedulerConfig;
 use crate::model::{
     AllocId, AllocMetric, AllocUpdate, Allocation, Deployment, DeploymentId, Eligibility, EvalId,
@@ -108,6 +109,8 @@ pub enum Read {
     Raft,
     /// A client's long poll for what it should run. → [`Body::ClientAllocs`]
     ClientAllocs { node: NodeId, secret: uuid::Uuid },
+    /// By name, those that every cluster has among them. → [`Body::Pools`]
+    Pools,
 }
 
 /// What was read, and how current it is.
@@ -143,6 +146,7 @@ pub enum Body {
     SchedulerConfig(SchedulerConfig),
     Raft(RaftView),
     ClientAllocs(ClientAllocs),
+    Pools(Vec<NodePool>),
 }
 
 /// How many of a job's allocations are in which state.
@@ -301,6 +305,10 @@ pub enum Op {
     NodeRestarting { node: NodeId, secret: uuid::Uuid },
     /// → [`Reply::Done`]
     DeleteService { namespace: Namespace, id: String },
+    /// → [`Reply::Done`]
+    UpsertPool(NodePool),
+    /// → [`Reply::Done`]
+    DeletePool(String),
 }
 
 /// A job to register.

@@ -13,7 +13,9 @@ use crate::model::deployment::Deployment;
 use crate::model::job::JobSubmission;
 use crate::model::node::{Drain, DrainStatus, NodeEvent};
 use crate::model::plan::{DeploymentUpdate, PlanResult};
+use crate::model::pool::NodePool;
 use crate::model::view::SchedulerConfig;
+use crate::model::violation;
 use crate::model::{
     AllocId, AllocUpdate, DeploymentId, DesiredTransition, Eligibility, EvalId, Evaluation, Index,
     Job, JobKey, Namespace, Node, NodeId, NodeStatus, RequestId, ServiceRegistration, Timestamp,
@@ -166,6 +168,10 @@ pub enum Change {
     },
     /// Removes what nobody needs any more.
     Collect(Garbage),
+    /// Makes or changes a node pool.
+    UpsertPool(NodePool),
+    /// Removes a node pool that nothing uses.
+    DeletePool(String),
 }
 
 /// What to remove.
@@ -237,6 +243,26 @@ pub enum Refusal {
     ConfigIndex { expected: Index, found: Index },
     #[error("this server is too old for command version {0}")]
     UnknownVersion(u16),
+    #[error("node pool {0} not found")]
+    NoSuchPool(String),
+    #[error("{}", in_use(.pool, *.jobs, *.nodes))]
+    PoolInUse {
+        pool: String,
+        jobs: bool,
+        nodes: bool,
+    },
+    #[error("deleting node pool {0:?} is not allowed")]
+    BuiltInPool(String),
+}
+
+fn in_use(pool: &str, jobs: bool, nodes: bool) -> String {
+    let by_jobs = format!("node pool {pool:?} has non-terminal jobs in regions: [global]");
+    let by_nodes = format!("node pool {pool:?} has nodes in regions: [global]");
+    let reasons = [(jobs, by_jobs), (nodes, by_nodes)].into_iter();
+    let reasons: Vec<String> = reasons
+        .filter_map(|(holds, why)| holds.then_some(why))
+        .collect();
+    violation::list(&reasons)
 }
 
 fn enforce_reason(expected: Index, found: Option<Index>) -> String {

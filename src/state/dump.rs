@@ -10,6 +10,7 @@ use super::pack::StoredAllocs;
 use super::tables::Tables;
 use super::tables::job::JobRow;
 use super::tables::request::Answered;
+use crate::model::pool::NodePool;
 use crate::model::view::SchedulerConfig;
 use crate::model::{Deployment, Evaluation, Index, JobKey, Node, ServiceRegistration, Timestamp};
 
@@ -43,6 +44,7 @@ struct Dump {
     services: Vec<ServiceRegistration>,
     requests: Vec<Answered>,
     config: SchedulerConfig,
+    pools: Vec<NodePool>,
     changed_at: Vec<(Key, Index)>,
     capacity: Vec<(String, Index)>,
 }
@@ -60,6 +62,7 @@ pub(super) fn dump(t: &Tables) -> Vec<u8> {
         services: t.services.rows().cloned().collect(),
         requests: t.requests.rows().cloned().collect(),
         config: t.config,
+        pools: t.pools.rows().cloned().collect(),
         changed_at: t.changed_at.iter().map(|(k, i)| (k.clone(), *i)).collect(),
         capacity: t.capacity.iter().map(|(c, i)| (c.clone(), *i)).collect(),
     };
@@ -119,6 +122,9 @@ fn fill(dump: Dump) -> Tables {
     }
     for service in dump.services {
         t.services.put(service);
+    }
+    for pool in dump.pools {
+        t.pools.put(pool);
     }
     for answered in dump.requests {
         t.requests.put(answered, dump.clock);

@@ -14,6 +14,7 @@ pub enum Table {
     Deployments,
     Services,
     Config,
+    Pools,
 }
 
 /// A part of the state that readers wait for and that has an index of its own.

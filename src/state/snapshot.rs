@@ -6,6 +6,7 @@ use super::key::{Key, Table};
 use super::tables::Tables;
 use super::tables::job::JobRow;
 use crate::model::job::JobSubmission;
+use crate::model::pool::NodePool;
 use crate::model::view::SchedulerConfig;
 use crate::model::{
     AllocId, Allocation, ClusterView, Deployment, DeploymentId, EvalId, Evaluation, Index, Job,
@@ -120,6 +121,20 @@ impl Snapshot {
     /// Every service registration.
     pub fn services(&self) -> impl Iterator<Item = &ServiceRegistration> {
         self.tables.services.rows()
+    }
+
+    /// Every node pool, by name.
+    pub fn pools(&self) -> Vec<NodePool> {
+        let own = self.tables.pools.rows().cloned();
+        let mut pools: Vec<NodePool> = NodePool::built_in().into_iter().chain(own).collect();
+        pools.sort_by(|a, b| a.name.cmp(&b.name));
+        pools
+    }
+
+    /// One node pool.
+    pub fn pool(&self, name: &str) -> Option<NodePool> {
+        let built_in = NodePool::built_in().into_iter().find(|p| p.name == name);
+        built_in.or_else(|| self.tables.pools.get(name).cloned())
     }
 
     /// The instances of one service.

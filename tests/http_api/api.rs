@@ -763,6 +763,18 @@ async fn files_and_logs() {
 }
 
 #[tokio::test]
+async fn a_pool_has_the_name_of_its_path() {
+    let server = Server::start(cluster()).await;
+    let answer = server
+        .put("/v1/node/pool/other", r#"{"Name": "gpu"}"#)
+        .await;
+    like(&answer, &captured("nodes", "PUT /v1/node/pool/other"));
+    let asks = r#"{"Name": "gpu", "SchedulerConfiguration": {"SchedulerAlgorithm": "spread"}}"#;
+    let answer = server.put("/v1/node/pools", asks).await;
+    assert_eq!(answer.status, 501);
+}
+
+#[tokio::test]
 async fn metadata_is_changed() {
     let server = Server::start(cluster()).await;
     let set = r#"{"Meta":{"rack":"r1","x":null}}"#;

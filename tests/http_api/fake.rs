@@ -15,6 +15,7 @@ use tumen::model::canonical::CanonicalDefaults;
 use tumen::model::draft::JobDraft;
 use tumen::model::ids::*;
 use tumen::model::member::{Member, MemberRecord, MemberStatus, ServerRole};
+use tumen::model::pool::NodePool;
 use tumen::model::resources::Amounts;
 use tumen::model::*;
 use tumen::rpc::api::*;
@@ -284,6 +285,7 @@ impl Fake {
                     .collect(),
             ),
             Read::Nodes => Body::Nodes(state.nodes.clone()),
+            Read::Pools => Body::Pools(NodePool::built_in().to_vec()),
             Read::Node(id) => Body::Node(state.nodes.iter().find(|n| n.id == id).cloned()),
             Read::NodeAllocs(_) | Read::Allocs { .. } | Read::EvalAllocs(_) => {
                 Body::Allocs(state.allocs.clone())

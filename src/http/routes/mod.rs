@@ -16,6 +16,7 @@ mod jobspec;
 mod metrics;
 mod node;
 mod operator;
+mod pool;
 mod search;
 mod service;
 

@@ -1,8 +1,7 @@
-//! Nodes and node pools.
+//! Nodes.
 
 use std::time::Duration;
 
-use axum::http::Method;
 use axum::response::Response;
 
 use crate::http::context::{Ctx, body, unexpected_reply};
@@ -17,19 +16,14 @@ use crate::rpc::{Op, Read, Reply};
 
 use super::{as_value, has_prefix, uuid_of};
 
-/// The pools that every cluster has: name and description.
-const POOLS: [(&str, &str); 2] = [
-    ("all", "Node pool with all nodes in the cluster."),
-    ("default", "Default node pool."),
-];
-
 /// `/v1/nodes`
 pub(super) async fn list(ctx: &Ctx) -> Result<Response, HttpError> {
     ctx.get()?;
     nodes(ctx, |_| true).await
 }
 
-async fn nodes(
+/// The rows of the nodes that are wanted.
+pub(super) async fn nodes(
     ctx: &Ctx,
     wanted: impl Fn(&crate::model::Node) -> bool,
 ) -> Result<Response, HttpError> {
@@ -61,10 +55,10 @@ async fn nodes(
 /// `/v1/node/…`
 pub(super) async fn node(ctx: &Ctx, tail: &str) -> Result<Response, HttpError> {
     if tail == "pools" {
-        return pools(ctx);
+        return super::pool::list(ctx).await;
     }
     if let Some(rest) = tail.strip_prefix("pool/") {
-        return pool(ctx, rest).await;
+        return super::pool::one(ctx, rest).await;
     }
     if tail.is_empty() {
         return Err(HttpError::failed("missing node ID"));
@@ -171,30 +165,6 @@ async fn update(ctx: &Ctx, op: Op, node_index: bool) -> Result<Response, HttpErr
     ctx.json(&response, Meta::written(index))
 }
 
-fn shown_pool(name: &str, description: &str) -> NodePool {
-    NodePool {
-        create_index: 1,
-        description: description.to_string(),
-        modify_index: 1,
-        name: name.to_string(),
-        ..NodePool::default()
-    }
-}
-
-fn pools(ctx: &Ctx) -> Result<Response, HttpError> {
-    if ctx.is_put() {
-        return Err(HttpError::unavailable("a node pool of your own"));
-    }
-    ctx.get()?;
-    let prefix = ctx.params.text("prefix");
-    let pools: Vec<NodePool> = POOLS
-        .iter()
-        .filter(|(name, _)| name.starts_with(prefix))
-        .map(|(name, description)| shown_pool(name, description))
-        .collect();
-    ctx.json(&pools, built_in())
-}
-
 /// The facts of what exists from the first index on.
 pub(super) fn built_in() -> Meta {
     Meta {
@@ -202,39 +172,4 @@ pub(super) fn built_in() -> Meta {
         contact: Some((true, 0)),
         next_token: String::new(),
     }
-}
-
-async fn pool(ctx: &Ctx, tail: &str) -> Result<Response, HttpError> {
-    if ctx.is_put() || ctx.method == Method::DELETE {
-        return Err(HttpError::unavailable("a node pool of your own"));
-    }
-    ctx.get()?;
-    let (name, part) = match tail.split_once('/') {
-        Some((name, part)) => (name, Some(part)),
-        None => (tail, None),
-    };
-    let Some((name, description)) = POOLS.iter().find(|(n, _)| *n == name) else {
-        return Err(HttpError::missing("node pool not found", built_in()));
-    };
-    match part {
-        None => ctx.json(&shown_pool(name, description), built_in()),
-        Some("nodes") => nodes(ctx, |n| *name == "all" || n.node_pool == *name).await,
-        Some("jobs") => jobs_of(ctx, name).await,
-        Some(_) => Err(HttpError::no_such_path()),
-    }
-}
-
-async fn jobs_of(ctx: &Ctx, pool: &str) -> Result<Response, HttpError> {
-    let answer = ctx
-        .read(Read::Jobs {
-            namespace: ctx.namespaces(),
-        })
-        .await?;
-    let meta = Meta::of(&answer);
-    let jobs: Vec<_> = body!(answer, Jobs)
-        .iter()
-        .filter(|(job, _)| job.spec.node_pool == pool)
-        .map(|(job, summary)| convert::job_stub(job, summary, false))
-        .collect();
-    ctx.json(&jobs, meta)
 }

@@ -11,6 +11,7 @@ mod task;
 use std::collections::BTreeMap;
 
 use super::job::{JobSpec, JobType, TaskGroup};
+use super::pool;
 use super::violation::{self, Violation};
 
 /// The most instances that one job may ask for, over all its groups.
@@ -112,11 +113,11 @@ fn names(spec: &JobSpec, out: &mut Problems) {
     if spec.datacenters.iter().any(String::is_empty) {
         out.job("Job datacenter must be non-empty string");
     }
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    let pool = &spec.node_pool;
-    if pool.is_empty() || pool.len() > 128 || !pool.chars().all(is_name) {
+    if !pool::is_name(&spec.node_pool) {
         out.job(format!(
-            "invalid node pool {pool:?}, must match regex ^[a-zA-Z0-9-_]{{1,128}}$"
+            "invalid node pool {:?}, must match regex {}",
+            spec.node_pool,
+            pool::NAME_PATTERN
         ));
     }
 }

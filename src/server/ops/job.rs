@@ -64,6 +64,13 @@ pub(super) fn check(view: &Snapshot, spec: &JobSpec) -> Result<Vec<String>, ApiE
             spec.namespace.as_str()
         ))));
     }
+    if view.pool(&spec.node_pool).is_none() {
+        return Err(ApiError::Refused(one_error(&format!(
+            "job {:?} is in nonexistent node pool {:?}",
+            spec.id.as_str(),
+            spec.node_pool
+        ))));
+    }
     let known = view.job(&key_of(spec)).filter(|j| !j.stop);
     if let Some(known) = known
         && known.spec.kind != spec.kind

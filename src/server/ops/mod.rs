@@ -12,6 +12,7 @@ mod job;
 mod node;
 mod operator;
 mod plan;
+mod pool;
 mod read;
 
 use std::sync::Arc;
@@ -104,6 +105,8 @@ async fn perform(ctx: &Arc<Ctx>, request: RequestId, op: Op) -> Result<Reply, Ap
             services,
         } => client::set_services(&call, node, secret, alloc, services).await,
         Op::NodeRestarting { node, secret } => client::restarting(&call, node, secret),
+        Op::UpsertPool(new) => pool::upsert(&call, new).await,
+        Op::DeletePool(name) => pool::delete(&call, name).await,
         Op::DeleteService { namespace, id } => {
             let applied = call
                 .propose(Change::DeleteService { namespace, id })

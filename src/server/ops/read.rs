@@ -105,6 +105,7 @@ fn keys(read: &Read) -> Vec<Key> {
         Read::Services { .. } => vec![Key::Table(Table::Services)],
         Read::Service { namespace, name } => vec![Key::Service(namespace.clone(), name.clone())],
         Read::SchedulerConfig => vec![Key::Table(Table::Config)],
+        Read::Pools => vec![Key::Table(Table::Pools)],
         Read::Raft => Vec::new(),
         Read::ClientAllocs { node, .. } => vec![Key::NodeWanted(*node), Key::Node(*node)],
     }
@@ -163,6 +164,7 @@ fn body(ctx: &Ctx, view: &Snapshot, query: &Query) -> Body {
         }
         Read::Service { namespace, name } => Body::Services(view.service(namespace, name)),
         Read::SchedulerConfig => Body::SchedulerConfig(view.scheduler_config()),
+        Read::Pools => Body::Pools(view.pools()),
         Read::Raft => Body::Raft(ctx.raft.view()),
         Read::ClientAllocs { node, .. } => Body::ClientAllocs(ClientAllocs {
             known: serves(view, *node),

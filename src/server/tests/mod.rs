@@ -3,6 +3,7 @@
 mod drain;
 mod jobs;
 mod nodes;
+mod pools;
 mod updates;
 
 use std::collections::BTreeMap;
@@ -87,7 +88,10 @@ impl Cluster {
 
     /// Starts a client on a new node; what it sends decides the fate of what it runs.
     async fn client(&mut self, n: u128) -> watch::Sender<Fate> {
-        let node = node(n);
+        self.client_on(node(n)).await
+    }
+
+    async fn client_on(&mut self, node: Node) -> watch::Sender<Fate> {
         self.op(Op::RegisterNode(Box::new(node.clone())))
             .await
             .unwrap();

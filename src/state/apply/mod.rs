@@ -9,6 +9,7 @@ mod deployment;
 mod job;
 mod node;
 mod plan;
+mod pool;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -151,6 +152,8 @@ impl Txn<'_> {
                 }
             }
             Change::Collect(garbage) => Ok(self.collect(garbage)),
+            Change::UpsertPool(pool) => self.upsert_pool(pool),
+            Change::DeletePool(name) => self.delete_pool(name),
         }
     }
 

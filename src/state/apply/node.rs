@@ -32,6 +32,7 @@ impl Txn<'_> {
         if let Some(message) = message {
             self.push_event(&mut node, self.event(message));
         }
+        self.pool_of_node(&node.node_pool);
         self.put_node(node);
         self.put_evals(evals)
     }

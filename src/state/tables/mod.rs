@@ -6,6 +6,7 @@ pub mod deployment;
 pub mod eval;
 pub mod job;
 pub mod node;
+pub mod pool;
 pub mod request;
 pub mod service;
 
@@ -27,6 +28,7 @@ pub(super) struct Tables {
     pub evals: eval::Evals,
     pub deployments: deployment::Deployments,
     pub services: service::Services,
+    pub pools: pool::Pools,
     pub requests: request::Requests,
     pub config: SchedulerConfig,
     /// When each key last changed.

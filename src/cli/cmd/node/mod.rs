@@ -2,6 +2,7 @@
 
 mod drain;
 mod meta;
+mod pool;
 mod stats;
 mod status;
 
@@ -65,6 +66,13 @@ static UNSET: &[Flag] = &[value(
     "<key,key>",
     "Takes keys away; those of the configuration are hidden.",
 )];
+static POOL_FILE: &[Flag] = &[switch("json", "The file is JSON, not HCL.")];
+static POOL_NODES: &[Flag] = &[
+    switch("verbose", "Shows whole ids."),
+    value("filter", "<expression>", "Lists those alone that fit."),
+    value("per-page", "<n>", "How many to list."),
+    value("page-token", "<token>", "Where the page starts."),
+];
 
 /// The commands of this family.
 pub static COMMANDS: &[Command] = &[
@@ -112,6 +120,62 @@ pub static COMMANDS: &[Command] = &[
             "[options]",
             "Show a node's metadata",
             meta::read,
+        )
+    },
+    Command {
+        flags: &[json::FLAGS],
+        ..command("node pool list", "[options]", "List node pools", pool::list)
+    },
+    Command {
+        flags: &[json::FLAGS],
+        ..command(
+            "node pool info",
+            "[options] <node-pool>",
+            "Show a node pool",
+            pool::info,
+        )
+    },
+    Command {
+        flags: &[POOL_FILE],
+        ..command(
+            "node pool apply",
+            "[options] <path>",
+            "Make or change a node pool",
+            pool::apply,
+        )
+    },
+    Command {
+        ..command(
+            "node pool delete",
+            "[options] <node-pool>",
+            "Remove a node pool",
+            pool::delete,
+        )
+    },
+    Command {
+        ..command(
+            "node pool init",
+            "[<filename>]",
+            "Write an example of a node pool",
+            pool::init,
+        )
+    },
+    Command {
+        flags: &[json::FLAGS, POOL_NODES],
+        ..command(
+            "node pool nodes",
+            "[options] <node-pool>",
+            "List the nodes of a node pool",
+            pool::nodes,
+        )
+    },
+    Command {
+        flags: &[json::FLAGS],
+        ..command(
+            "node pool jobs",
+            "[options] <node-pool>",
+            "List the jobs of a node pool",
+            pool::jobs,
         )
     },
 ];

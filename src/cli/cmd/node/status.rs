@@ -146,6 +146,31 @@ fn rows(args: &Args, nodes: &[NodeListStub], running: &BTreeMap<String, usize>) 
     rows.render()
 }
 
+/// The nodes of one pool.
+pub(super) fn rows_of_pool(nodes: &[NodeListStub], verbose: bool) -> String {
+    let head = [
+        "ID",
+        "DC",
+        "Name",
+        "Class",
+        "Drain",
+        "Eligibility",
+        "Status",
+    ];
+    let rows = nodes.iter().map(|node| {
+        vec![
+            format::id(&node.id, verbose),
+            node.datacenter.clone(),
+            node.name.clone(),
+            node.node_class.clone(),
+            node.drain.to_string(),
+            node.scheduling_eligibility.clone(),
+            node.status.clone(),
+        ]
+    });
+    table(head).rows(rows).render()
+}
+
 fn one(ctx: &mut Ctx, args: &Args, client: &Client, id: &str) -> Outcome {
     let attempt = "Error querying node info";
     let answer = client
