@@ -5,36 +5,38 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use crate::client::driver::docker::{DockerDriver, DockerOptions};
-use crate::client::driver::mock::MockDriver;
-use crate::client::driver::raw_exec::RawExecDriver;
-use crate::client::driver::{Drivers, NodeFacts};
 use crate::client::{self, Client};
-use crate::consensus::{self, Consensus, Peer};
-use crate::env::real::RealStore;
-use crate::env::{Env, Listener, Store, Task, spawn_essential};
-use crate::gossip::{self, Gossip};
+use crate::consensus::{self, Consensus};
+use crate::env::{Env, Task, spawn_essential};
+use crate::gossip::Gossip;
 use crate::http::{self, App};
-use crate::model::node::NodeReserved;
-use crate::model::resources::Amounts;
-use crate::model::{MemberRecord, NodeId, ServerRole};
+use crate::model::{MemberRecord, NodeId, RequestId, ServerRole};
 use crate::rpc::serve::Services;
 use crate::rpc::{
-    Api, ApiService, ClusterToken, ConnKind, Forwarding, NodeApi, NodeService, Pool, RemoteNodes,
+    Api, ApiService, Call, ClusterToken, ConnKind, Local, LocalService, NodeApi, NodeService, Op,
+    Pool, RemoteApi, RemoteNodes,
 };
-use crate::server::{Agreed, Server};
-use crate::state;
 use crate::ui::Ui;
 
-use super::config::{Addrs, ClientConfig, Config};
-use super::local::AgentLocal;
-use super::{REVISION, VERSION};
+use super::client_part::{self, Around};
+use super::config::{Addrs, Config};
+use super::dirs::{self, Dirs};
+use super::join::Joiner;
+use super::local::{AgentLocal, Facts};
+use super::membership::Membership;
+use super::remembered::Remembered;
+use super::server_part::ServerPart;
+use super::{REVISION, VERSION, sockets};
 
 /// How long each step of a stop may take before the next one starts anyway.
 const STEP: Duration = Duration::from_secs(10);
+
+/// How long a stopping agent tries to say that it will be back.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Why an agent could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -53,18 +55,22 @@ pub enum BuildError {
         #[source]
         source: std::io::Error,
     },
+    #[error("the data directory `{}` is in use by another agent", .dir.display())]
+    InUse { dir: PathBuf },
     #[error("server setup failed")]
     Consensus(#[from] consensus::StartError),
     #[error("client setup failed")]
     Client(#[from] client::StartError),
     #[error("client setup failed")]
     Identity(#[from] crate::env::small_file::SmallFileError),
-    #[error("client setup failed")]
+    #[error("could not open the local store")]
     Store(#[from] crate::env::store::StoreError),
     #[error("client setup failed: {0}")]
     Driver(String),
     #[error("gossip setup failed")]
     Gossip(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("Failed to join: {}", .0.join("; "))]
+    Join(Vec<String>),
 }
 
 impl BuildError {
@@ -86,207 +92,155 @@ pub struct Agent {
     bound: Addrs,
     /// Cancelled when an essential task is gone.
     process: CancellationToken,
-    http: (CancellationToken, Task<()>),
-    rpc: (CancellationToken, Task<()>),
-    gossip: (Gossip, CancellationToken, Task<()>),
-    server: Option<(Consensus, CancellationToken, Task<()>)>,
-    client: Option<Client>,
+    http: Part,
+    rpc: Part,
+    gossip: (Gossip, Part),
+    membership: Part,
+    remembered: Remembered,
+    /// Whether a leave forgets the members.
+    rejoin_after_leave: bool,
+    server: Option<(Consensus, Part)>,
+    client: Option<(Client, client::Identity)>,
+    api: Arc<dyn Api>,
     pool: Pool,
-    /// Removed at the end: what `-dev` put there.
-    temporary: Option<PathBuf>,
+    dirs: Dirs,
 }
 
-/// Sockets that are bound and not served yet.
-struct Sockets {
-    http: Box<dyn Listener>,
-    rpc: Box<dyn Listener>,
-    serf: gossip::Bound,
-    addrs: Addrs,
-}
-
-async fn bind(env: &Env, wanted: Addrs) -> Result<Sockets, BuildError> {
-    let fail = |what, protocol, addr| {
-        move |source| BuildError::Listen {
-            what,
-            protocol,
-            addr,
-            source,
-        }
-    };
-    let http = env.net.listen(wanted.http).await;
-    let http = http.map_err(fail("failed to start HTTP listener", "tcp", wanted.http))?;
-    let rpc = env.net.listen(wanted.rpc).await;
-    let rpc = rpc.map_err(fail("failed to start RPC layer", "tcp", wanted.rpc))?;
-    let serf = gossip::bind(env.clone(), wanted.serf).await;
-    let serf = serf.map_err(fail(
-        "failed to start the gossip",
-        "tcp and udp",
-        wanted.serf,
-    ))?;
-    let addrs = Addrs {
-        http: http.local_addr().unwrap_or(wanted.http),
-        rpc: rpc.local_addr().unwrap_or(wanted.rpc),
-        serf: serf.addr(),
-    };
-    Ok(Sockets {
-        http,
-        rpc,
-        serf,
-        addrs,
-    })
-}
-
-/// Where an agent keeps things.
-struct Dirs {
-    root: PathBuf,
-    raft: PathBuf,
-    state: PathBuf,
-    allocs: PathBuf,
-    temporary: bool,
-}
-
-async fn make_dirs(env: &Env, config: &Config) -> Result<Dirs, BuildError> {
-    let temporary = config.data_dir.is_none();
-    let root = config.data_dir.clone().unwrap_or_else(|| {
-        let name = format!(
-            "tumen-dev-{}",
-            &env.entropy.uuid().simple().to_string()[..12]
-        );
-        std::env::temp_dir().join(name)
-    });
-    let client = config.client.as_ref();
-    let dirs = Dirs {
-        raft: root.join("server").join("raft"),
-        state: client
-            .and_then(|c| c.state_dir.clone())
-            .unwrap_or_else(|| root.join("client")),
-        allocs: client
-            .and_then(|c| c.alloc_dir.clone())
-            .unwrap_or_else(|| root.join("alloc")),
-        root,
-        temporary,
-    };
-    for dir in [&dirs.root, &dirs.state, &dirs.allocs] {
-        env.disk
-            .create_dir_all(dir)
-            .await
-            .map_err(|source| BuildError::DataDir {
-                dir: dir.clone(),
-                source,
-            })?;
-    }
-    Ok(dirs)
-}
+/// A task with the token that ends it.
+type Part = (CancellationToken, Task<()>);
 
 impl Agent {
     /// Binds, makes and starts everything that `config` asks for.
     pub async fn build(config: Config, env: Env) -> Result<Self, BuildError> {
-        let sockets = bind(&env, config.bind).await?;
-        let dirs = make_dirs(&env, &config).await?;
-        let process = CancellationToken::new();
+        let sockets = sockets::bind(&env, &config).await?;
+        let dirs = dirs::make(&env, &config).await?;
         let addrs = config.advertise_with(sockets.addrs);
+        let process = CancellationToken::new();
+        let store = dirs::open_store(&dirs).await?;
         let rpc_stop = process.child_token();
-        let pool = Pool::new(env.clone(), ClusterToken(Vec::new()), rpc_stop.clone());
+        let token = ClusterToken(Vec::new());
+        let pool = Pool::new(env.clone(), token.clone(), rpc_stop.clone());
 
-        let state = state::Store::new();
-        let consensus =
-            start_consensus(&config, &env, &dirs, addrs, &pool, &state, &process).await?;
-        let agreed = Agreed::new(consensus.clone(), state);
-        let server = Server::new(env.clone(), Arc::new(agreed));
-        let server_stop = process.child_token();
-        let running = spawn_essential(
-            "server",
-            server_stop.clone(),
-            process.clone(),
-            server.clone().run(server_stop.clone()),
-        );
-        let own: Arc<dyn Api> = Arc::new(server);
-        let api: Arc<dyn Api> = Arc::new(Forwarding::new(env.clone(), pool.clone(), own.clone()));
-
-        let record = member_record(&config, addrs, consensus.id().0);
+        let server = match &config.server {
+            Some(_) => {
+                let made = ServerPart::start(&config, &env, &dirs, addrs, &pool, &process);
+                Some(made.await?)
+            }
+            None => None,
+        };
+        let identity = match &config.client {
+            Some(_) => Some(client::load_identity(&env, &dirs.state).await?),
+            None => None,
+        };
+        let record = member_record(&config, addrs, server.as_ref(), identity);
+        let own = record.id;
         let gossip_stop = process.child_token();
         let (gossip, gossip_task) = sockets
             .serf
             .start(record, gossip_stop.clone())
             .map_err(|e| BuildError::Gossip(Box::new(e)))?;
 
-        let client = match &config.client {
-            Some(settings) => {
-                let made =
-                    start_client(&config, settings, &env, &dirs, addrs, api.clone(), &process);
-                Some(made.await?)
-            }
-            None => None,
+        let joiner = Joiner::new(
+            env.clone(),
+            gossip.clone(),
+            pool.clone(),
+            config.region.clone(),
+        );
+        let remembered = Remembered::new(store.clone());
+        let servers = watch::Sender::new(Vec::new());
+        let servers_seen = servers.subscribe();
+        let membership = Membership {
+            env: env.clone(),
+            joiner: joiner.clone(),
+            join: config.join.clone(),
+            members: gossip.members(),
+            remembered: remembered.clone(),
+            own,
+            is_server: server.is_some(),
+            servers,
+            process: process.clone(),
         };
-        let mut services = Services::new()
-            .with(ConnKind::Raft, consensus.service())
-            .with(ConnKind::Snapshot, consensus.service())
-            .with(ConnKind::Api, Arc::new(ApiService::new(own, api.clone())));
-        if let Some(client) = &client {
-            let node = Arc::new(NodeService::new(Arc::new(client.clone())));
-            services = services
-                .with(ConnKind::Node, node.clone())
-                .with_streams(node);
-        }
-        let rpc_task = spawn_essential(
-            "rpc",
-            rpc_stop.clone(),
-            process.clone(),
-            crate::rpc::serve(
+        let membership = essential("membership", &process, |stop| membership.run(stop));
+
+        let api: Arc<dyn Api> = match &server {
+            Some(server) => server.forwarding.clone(),
+            None => Arc::new(RemoteApi::new(
                 env.clone(),
-                sockets.rpc,
-                services,
-                ClusterToken(Vec::new()),
-                rpc_stop.clone(),
-            ),
-        );
-        let local = AgentLocal::new(
+                pool.clone(),
+                servers_seen.clone(),
+            )),
+        };
+        let client = match (&config.client, identity) {
+            (Some(settings), Some(identity)) => {
+                let around = Around {
+                    config: &config,
+                    env: &env,
+                    dirs: &dirs,
+                    addrs,
+                    store,
+                    api: api.clone(),
+                    process: &process,
+                };
+                let client = client_part::start(settings, identity, around).await?;
+                Some((client, identity))
+            }
+            (None | Some(_), None | Some(_)) => None,
+        };
+        let runs = client.as_ref().map(|(client, _)| client.clone());
+        let local: Arc<dyn Local> = Arc::new(AgentLocal::new(
             &config,
-            &env,
-            addrs,
-            &dirs.root,
-            &gossip,
-            &consensus,
-            client.clone(),
-        );
-        let own_node = client
-            .clone()
-            .map(|c| (c.node_id(), Arc::new(c) as Arc<dyn NodeApi>));
-        let nodes = Arc::new(RemoteNodes::new(pool.clone(), own_node, rpc_stop.clone()));
-        let local = Arc::new(local);
-        let ui = Ui {
-            api: api.clone(),
-            local: local.clone(),
-            nodes: nodes.clone(),
-            env: env.clone(),
-        };
-        let pages = config.ui_enabled.then(|| crate::ui::pages(ui));
-        let app = App {
-            api,
-            local,
-            nodes,
-            env: env.clone(),
-            pages,
-        };
-        let http_stop = process.child_token();
-        let http_task = spawn_essential(
-            "http",
-            http_stop.clone(),
-            process.clone(),
-            http::serve(sockets.http, app, http_stop.clone()),
-        );
-        Ok(Self {
-            env,
+            Facts {
+                env: env.clone(),
+                addrs,
+                data_dir: dirs.root.clone(),
+                gossip: gossip.clone(),
+                joiner: joiner.clone(),
+                servers: servers_seen,
+                consensus: server.as_ref().map(|s| s.consensus.clone()),
+                client: runs.clone(),
+            },
+        ));
+        let services = services(server.as_ref(), runs.as_ref(), &local);
+        let rpc = essential_with("rpc", &process, rpc_stop.clone(), |stop| {
+            crate::rpc::serve(env.clone(), sockets.rpc, services, token, stop)
+        });
+        let app = app(&config, &env, &api, &local, &pool, runs, rpc_stop);
+        let http = essential("http", &process, |stop| {
+            http::serve(sockets.http, app, stop)
+        });
+        let agent = Self {
             bound: sockets.addrs,
-            process,
-            http: (http_stop, http_task),
-            rpc: (rpc_stop, rpc_task),
-            gossip: (gossip, gossip_stop, gossip_task),
-            server: Some((consensus, server_stop, running)),
+            http,
+            rpc,
+            gossip: (gossip, (gossip_stop, gossip_task)),
+            membership,
+            remembered,
+            rejoin_after_leave: config.join.rejoin_after_leave,
+            server: server.map(|s| (s.consensus, s.running)),
             client,
+            api,
             pool,
-            temporary: dirs.temporary.then_some(dirs.root),
-        })
+            dirs,
+            process,
+            env,
+        };
+        if let Err(error) = agent.join_once(&joiner, &config.join.once).await {
+            agent.shutdown(false).await;
+            return Err(error);
+        }
+        Ok(agent)
+    }
+
+    /// Joins the addresses of `start_join`; one of them must answer.
+    async fn join_once(&self, joiner: &Joiner, addrs: &[String]) -> Result<(), BuildError> {
+        let tries = addrs.iter().map(|addr| joiner.join(addr));
+        let results = futures_util::future::join_all(tries).await;
+        let failures: Vec<_> = results.iter().filter_map(|r| r.as_ref().err()).collect();
+        if addrs.is_empty() || failures.len() < addrs.len() || failures.iter().all(|e| e.is_own()) {
+            return Ok(());
+        }
+        let failures = failures.iter().map(ToString::to_string).collect();
+        Err(BuildError::Join(failures))
     }
 
     /// What it listens on.
@@ -296,7 +250,7 @@ impl Agent {
 
     /// Its client's node, if it has a client.
     pub fn node_id(&self) -> Option<NodeId> {
-        self.client.as_ref().map(Client::node_id)
+        self.client.as_ref().map(|(client, _)| client.node_id())
     }
 
     /// Waits until an essential part is gone.
@@ -309,10 +263,11 @@ impl Agent {
         self.process.is_cancelled()
     }
 
-    /// Stops everything, in order, each step for a bounded time.
-    pub async fn shutdown(self) {
+    /// Stops everything, in order, each step for a bounded time. `leave`: the agent goes for
+    /// good, and says so; otherwise its node has a while to return.
+    pub async fn shutdown(self, leave: bool) {
         let clock = self.env.clock.clone();
-        let step = |name: &'static str, work: futures_util::future::BoxFuture<'static, ()>| {
+        let step = |name: &'static str, work: BoxFuture<'static, ()>| {
             let clock = clock.clone();
             async move {
                 if crate::env::timeout(&*clock, STEP, work).await.is_err() {
@@ -320,99 +275,186 @@ impl Agent {
                 }
             }
         };
-        let (http_stop, http) = self.http;
-        http_stop.cancel();
-        if let Some(client) = self.client {
-            let dev = self.temporary.is_some();
-            let work = async move {
-                if dev {
-                    client.remove_everything().await
-                } else {
-                    client.detach().await
-                }
-            };
+        let dev = self.dirs.temporary;
+        self.http.0.cancel();
+        if let Some((client, identity)) = self.client {
+            let returning = (!dev && !leave).then(|| NodeReturns {
+                env: self.env.clone(),
+                api: self.api.clone(),
+                identity,
+            });
             let limit = if dev { STEP * 6 } else { STEP };
+            let work = stop_client(client, dev, returning);
             if crate::env::timeout(&*clock, limit, work).await.is_err() {
                 tracing::warn!(target: "agent", "the client took too long to stop; going on");
             }
         }
-        step("http", Box::pin(async move { ended("http", http).await })).await;
-        let (gossip, gossip_stop, gossip_task) = self.gossip;
+        step("http", Box::pin(ended("http", self.http))).await;
+        step("membership", Box::pin(ended("membership", self.membership))).await;
+        let (gossip, part) = self.gossip;
+        let forget = (leave && !self.rejoin_after_leave).then_some(self.remembered);
         step(
             "gossip",
             Box::pin(async move {
-                if let Err(error) = gossip.leave().await {
+                if leave && let Err(error) = gossip.leave().await {
                     tracing::debug!(target: "agent", %error, "left without a word");
                 }
-                gossip_stop.cancel();
-                ended("gossip", gossip_task).await;
+                if let Some(remembered) = forget
+                    && let Err(error) = remembered.forget().await
+                {
+                    tracing::warn!(target: "agent", %error, "could not forget the members");
+                }
+                ended("gossip", part).await;
             }),
         )
         .await;
-        let (rpc_stop, rpc) = self.rpc;
-        if let Some((consensus, stop, task)) = self.server {
-            step(
-                "server",
-                Box::pin(async move {
-                    stop.cancel();
-                    ended("server", task).await;
-                    rpc_stop.cancel();
-                    ended("rpc", rpc).await;
-                    if let Err(error) = consensus.shutdown().await {
-                        tracing::error!(target: "agent", %error, "the log did not close well");
-                    }
-                }),
-            )
-            .await;
-        }
+        let (rpc, server) = (self.rpc, self.server);
+        step("server", Box::pin(stop_server(server, rpc))).await;
         let pool = self.pool;
         step("pool", Box::pin(async move { pool.shutdown().await })).await;
         self.process.cancel();
-        if let Some(dir) = self.temporary
-            && let Err(error) = std::fs::remove_dir_all(&dir)
-        {
-            tracing::warn!(target: "agent", dir = %dir.display(), %error, "could not be removed");
+        drop(self.dirs.lock);
+        if dev && let Err(error) = std::fs::remove_dir_all(&self.dirs.root) {
+            let dir = self.dirs.root.display();
+            tracing::warn!(target: "agent", %dir, %error, "could not be removed");
         }
         tracing::info!(target: "agent", "shutdown complete");
     }
 }
 
-async fn ended(name: &'static str, task: Task<()>) {
+/// What it takes to say that a node will be back.
+struct NodeReturns {
+    env: Env,
+    api: Arc<dyn Api>,
+    identity: client::Identity,
+}
+
+async fn stop_client(client: Client, remove: bool, returning: Option<NodeReturns>) {
+    if let Some(it) = returning {
+        let call = Call {
+            request: RequestId(it.env.entropy.uuid()),
+            timeout: LAST_WORD,
+            op: Op::NodeRestarting {
+                node: it.identity.id,
+                secret: it.identity.secret,
+            },
+        };
+        let said = crate::env::timeout(&*it.env.clock, LAST_WORD, it.api.call(call)).await;
+        if !matches!(said, Ok(Ok(_))) {
+            tracing::warn!(target: "agent", "stopping, and no server heard that it is for a while");
+        }
+    }
+    if remove {
+        client.remove_everything().await;
+    } else {
+        client.detach().await;
+    }
+}
+
+async fn stop_server(server: Option<(Consensus, Part)>, rpc: Part) {
+    let Some((consensus, part)) = server else {
+        return ended("rpc", rpc).await;
+    };
+    ended("server", part).await;
+    ended("rpc", rpc).await;
+    if let Err(error) = consensus.shutdown().await {
+        tracing::error!(target: "agent", %error, "the log did not close well");
+    }
+}
+
+/// Cancels a part and waits for its end.
+async fn ended(name: &'static str, (stop, task): Part) {
+    stop.cancel();
     if let Err(error) = task.join().await {
         tracing::error!(target: "agent", task = name, %error, "ended badly");
     }
 }
 
-async fn start_consensus(
-    config: &Config,
-    env: &Env,
-    dirs: &Dirs,
-    addrs: Addrs,
-    pool: &Pool,
-    state: &state::Store,
+fn essential<F>(
+    name: &'static str,
     process: &CancellationToken,
-) -> Result<Consensus, BuildError> {
-    let consensus = Consensus::start(consensus::Config {
-        env: env.clone(),
-        dir: dirs.raft.clone(),
-        me: Peer {
-            name: config.name.clone(),
-            rpc: addrs.rpc.to_string(),
-            build: VERSION.to_string(),
-        },
-        store: state.clone(),
-        pool: pool.clone(),
-        addresses: Arc::new(|_| None),
-        bootstrap: true,
-        log: consensus::LogConfig::default(),
-        timers: None,
-        snapshots: consensus::SnapshotRule::default(),
-        process: process.clone(),
-    });
-    Ok(consensus.await?)
+    run: impl FnOnce(CancellationToken) -> F,
+) -> Part
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    essential_with(name, process, process.child_token(), run)
 }
 
-fn member_record(config: &Config, addrs: Addrs, id: Uuid) -> MemberRecord {
+fn essential_with<F>(
+    name: &'static str,
+    process: &CancellationToken,
+    stop: CancellationToken,
+    run: impl FnOnce(CancellationToken) -> F,
+) -> Part
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let task = spawn_essential(name, stop.clone(), process.clone(), run(stop.clone()));
+    (stop, task)
+}
+
+/// What the rpc port answers.
+fn services(
+    server: Option<&ServerPart>,
+    client: Option<&Client>,
+    local: &Arc<dyn Local>,
+) -> Services {
+    let about = Arc::new(LocalService::new(local.clone()));
+    let mut services = Services::new().with(ConnKind::Local, about);
+    if let Some(server) = server {
+        let api = ApiService::new(server.own.clone(), server.forwarding.clone());
+        services = services
+            .with(ConnKind::Raft, server.consensus.service())
+            .with(ConnKind::Snapshot, server.consensus.service())
+            .with(ConnKind::Api, Arc::new(api));
+    }
+    if let Some(client) = client {
+        let node = Arc::new(NodeService::new(Arc::new(client.clone())));
+        services = services
+            .with(ConnKind::Node, node.clone())
+            .with_streams(node);
+    }
+    services
+}
+
+/// What the http port shows.
+fn app(
+    config: &Config,
+    env: &Env,
+    api: &Arc<dyn Api>,
+    local: &Arc<dyn Local>,
+    pool: &Pool,
+    client: Option<Client>,
+    stop: CancellationToken,
+) -> App {
+    let own = client.map(|c| (c.node_id(), Arc::new(c) as Arc<dyn NodeApi>));
+    let nodes = Arc::new(RemoteNodes::new(pool.clone(), own, stop));
+    let ui = Ui {
+        api: api.clone(),
+        local: local.clone(),
+        nodes: nodes.clone(),
+        env: env.clone(),
+    };
+    App {
+        api: api.clone(),
+        local: local.clone(),
+        nodes,
+        env: env.clone(),
+        pages: config.ui_enabled.then(|| crate::ui::pages(ui)),
+    }
+}
+
+/// A server is known by its id in Raft, any other agent by its node's.
+fn member_record(
+    config: &Config,
+    addrs: Addrs,
+    server: Option<&ServerPart>,
+    identity: Option<client::Identity>,
+) -> MemberRecord {
+    let id = server.map(|s| s.consensus.id().0);
+    let id = id.or(identity.map(|i| i.id.0)).unwrap_or_default();
+    let cluster = server.map(|s| s.consensus.cluster_id());
     MemberRecord {
         id,
         name: config.name.clone(),
@@ -420,7 +462,7 @@ fn member_record(config: &Config, addrs: Addrs, id: Uuid) -> MemberRecord {
         datacenter: config.datacenter.clone(),
         server: config.server.as_ref().map(|s| ServerRole {
             expect: s.bootstrap_expect,
-            cluster: None,
+            cluster: cluster.filter(|id| !id.is_nil()),
         }),
         client: config.client.is_some(),
         http_addr: addrs.http,
@@ -431,101 +473,4 @@ fn member_record(config: &Config, addrs: Addrs, id: Uuid) -> MemberRecord {
         protocol: crate::rpc::hello::VERSIONS,
         version: 0,
     }
-}
-
-async fn start_client(
-    config: &Config,
-    settings: &ClientConfig,
-    env: &Env,
-    dirs: &Dirs,
-    addrs: Addrs,
-    api: Arc<dyn Api>,
-    process: &CancellationToken,
-) -> Result<Client, BuildError> {
-    let identity = client::load_identity(env, &dirs.state).await?;
-    let (store, aside) = RealStore::open_or_set_aside(&dirs.state.join("store")).await?;
-    if let Some(aside) = aside {
-        tracing::error!(
-            target: "client", aside = %aside.display(),
-            "the local store would not open and was set aside; rebuilding from the cluster"
-        );
-    }
-    let store: Arc<dyn Store> = Arc::new(store);
-    let fs = env.files.clone();
-    let facts = env.host.facts(&dirs.allocs).await;
-    let about = NodeFacts {
-        id: identity.id,
-        name: config.name.clone(),
-        core_mhz: f64::from(facts.cpu_mhz.max(1)),
-        cores: facts.cpu_cores,
-        state_dir: dirs.state.clone(),
-    };
-    let drivers = drivers(config, env, &about)?;
-    let node = client::fingerprint::NodeConfig {
-        name: config.name.clone(),
-        datacenter: config.datacenter.clone(),
-        node_class: settings.node_class.clone(),
-        node_pool: settings.node_pool.clone(),
-        meta: settings.meta.clone(),
-        http_addr: addrs.http,
-        rpc_addr: addrs.rpc,
-        host_ip: addrs.http.ip().to_string(),
-        interface: settings
-            .network_interface
-            .clone()
-            .unwrap_or_else(|| "lo".to_string()),
-        cpu_total: settings.cpu_total,
-        memory_total_mb: settings.memory_total_mb,
-        disk_total_mb: settings.disk_total_mb,
-        dynamic_ports: settings.dynamic_ports,
-        reserved: NodeReserved {
-            amounts: Amounts {
-                cpu_mhz: u64::from(settings.reserved_cpu),
-                memory_mb: u64::from(settings.reserved_memory_mb),
-                disk_mb: u64::from(settings.reserved_disk_mb),
-            },
-            ports: settings.reserved_ports.clone(),
-        },
-        eligible: !settings.default_ineligible,
-        version: VERSION.to_string(),
-        revision: REVISION.to_string(),
-    };
-    let config = client::Config {
-        node,
-        alloc_dir: dirs.allocs.clone(),
-        max_kill_timeout: settings.max_kill_timeout,
-        gc_max_allocs: settings.gc_max_allocs,
-    };
-    let parts = client::Parts {
-        env: env.clone(),
-        api,
-        drivers,
-        store,
-        fs,
-        identity,
-    };
-    Ok(Client::start(config, parts, process.child_token()).await?)
-}
-
-/// The drivers of this node. One that is switched off is not there; one whose engine is away is,
-/// and its fingerprint says why.
-fn drivers(config: &Config, env: &Env, about: &NodeFacts) -> Result<Drivers, BuildError> {
-    // Containers and processes outlive the agent: this token only ends the pumps, and
-    // `Client::detach` is what cancels those.
-    let token = CancellationToken::new();
-    let mut drivers = Drivers::new();
-    let options = DockerOptions::from_settings(&config.docker)
-        .map_err(|mistakes| BuildError::Driver(mistakes.join("\n")))?;
-    let docker = DockerDriver::new(env.clock.clone(), options, about.clone(), token.clone())
-        .map_err(|e| BuildError::Driver(e.to_string()))?;
-    drivers.insert("docker", Arc::new(docker));
-    if config.raw_exec {
-        let raw_exec = RawExecDriver::new(env.clock.clone(), about.core_mhz, token.clone());
-        drivers.insert("raw_exec", Arc::new(raw_exec));
-    }
-    if config.dev {
-        let mock = MockDriver::new(env.clock.clone(), env.files.clone(), token);
-        drivers.insert("mock_driver", Arc::new(mock));
-    }
-    Ok(drivers)
 }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::env::Env;
 use crate::env::log::{Format, Level};
+use crate::env::{Env, LogRing};
 
 use super::build::Agent;
 use super::config::settings::{self, Settings};
@@ -50,7 +50,8 @@ pub fn validate(paths: &[String]) -> u8 {
     }
 }
 
-fn start(args: &[String]) -> Result<(), Vec<String>> {
+/// What the arguments and the files that they name say, and which files those are.
+fn load(args: &[String]) -> Result<(Settings, Vec<String>), Vec<String>> {
     let given = flags::parse(args).map_err(|e| vec![e])?;
     let mut settings = Settings::default();
     let mut loaded = Vec::new();
@@ -61,6 +62,11 @@ fn start(args: &[String]) -> Result<(), Vec<String>> {
     for (key, setting) in given.settings.iter() {
         settings.set(key.clone(), setting.value.clone(), setting.at.clone());
     }
+    Ok((settings, loaded))
+}
+
+fn start(args: &[String]) -> Result<(), Vec<String>> {
+    let (settings, loaded) = load(args)?;
     let config = Config::new(&settings, &this_machine()).map_err(|m| m.0)?;
     for warning in &config.warnings {
         complain(&format!("==> {warning}"));
@@ -80,10 +86,10 @@ fn start(args: &[String]) -> Result<(), Vec<String>> {
         .enable_all()
         .build()
         .map_err(|e| vec![format!("Error starting agent: no runtime: {e}")])?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(args, settings, config))
 }
 
-async fn serve(config: Config) -> Result<(), Vec<String>> {
+async fn serve(args: &[String], settings: Settings, config: Config) -> Result<(), Vec<String>> {
     let env = Env::real();
     let gate = Gate::closed();
     let format = if config.log_json {
@@ -95,6 +101,7 @@ async fn serve(config: Config) -> Result<(), Vec<String>> {
     env.logs
         .install(level, format, Box::new(gate.clone()))
         .map_err(|e| vec![format!("Error starting agent: {e}")])?;
+    let logs = env.logs.clone();
     let agent = match Agent::build(config.clone(), env).await {
         Ok(agent) => agent,
         Err(error) => {
@@ -106,14 +113,24 @@ async fn serve(config: Config) -> Result<(), Vec<String>> {
     say(&describe(&config, &agent));
     say("==> Tumen agent started! Log data will stream in below:\n");
     gate.open();
-    let cause = until_told(&agent)
+    let mut reload = Reload {
+        args,
+        settings,
+        logs,
+    };
+    let cause = until_told(&agent, &mut reload)
         .await
         .map_err(|e| vec![format!("Error starting agent: {e}")])?;
     let failed = agent.has_failed();
     if !failed {
         say(&format!("==> Caught signal: {cause}"));
     }
-    agent.shutdown().await;
+    let leave = match cause {
+        "interrupt" => config.leave_on_interrupt,
+        "terminated" => config.leave_on_terminate,
+        _ => false,
+    };
+    agent.shutdown(leave).await;
     match failed {
         true => Err(vec![
             "A part of the agent failed, so all of it stopped; its log says more".into(),
@@ -122,16 +139,71 @@ async fn serve(config: Config) -> Result<(), Vec<String>> {
     }
 }
 
-/// Waits for a signal or for the agent's own end; returns what it was.
-async fn until_told(agent: &Agent) -> std::io::Result<&'static str> {
+/// Waits for a signal to stop or for the agent's own end; returns what it was.
+async fn until_told(agent: &Agent, reload: &mut Reload<'_>) -> std::io::Result<&'static str> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    Ok(tokio::select! {
-        biased;
-        () = agent.failed() => "failure",
-        _ = interrupt.recv() => "interrupt",
-        _ = terminate.recv() => "terminated",
-    })
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            biased;
+            () = agent.failed() => return Ok("failure"),
+            _ = interrupt.recv() => return Ok("interrupt"),
+            _ = terminate.recv() => return Ok("terminated"),
+            _ = hangup.recv() => {
+                say("==> Caught signal: hangup");
+                say("==> Reloading configuration...");
+                for line in reload.again() {
+                    say(&format!("==> {line}"));
+                }
+            }
+        }
+    }
+}
+
+/// Reads the configuration again. The log's level changes at once; everything else needs a
+/// restart, and that is said.
+struct Reload<'a> {
+    args: &'a [String],
+    /// What is in force.
+    settings: Settings,
+    logs: LogRing,
+}
+
+impl Reload<'_> {
+    fn again(&mut self) -> Vec<String> {
+        let fresh = load(self.args).and_then(|(settings, _)| {
+            let config = Config::new(&settings, &this_machine()).map_err(|m| m.0)?;
+            Ok((settings, config))
+        });
+        let (settings, config) = match fresh {
+            Ok(fresh) => fresh,
+            Err(mut mistakes) => {
+                mistakes.insert(0, "Nothing was reloaded:".to_string());
+                return mistakes;
+            }
+        };
+        let mut said = Vec::new();
+        let mut waiting = Vec::new();
+        for key in self.settings.differences(&settings) {
+            if key == "log_level" {
+                self.logs
+                    .set_level(config.log_level.parse().unwrap_or(Level::Info));
+                said.push(format!("log_level is now {}", config.log_level));
+                let setting = settings.get(&key).cloned();
+                self.settings.replace(&key, setting);
+            } else {
+                waiting.push(key);
+            }
+        }
+        if !waiting.is_empty() {
+            said.push(format!("Needs a restart: {}", waiting.join(", ")));
+        }
+        if said.is_empty() {
+            said.push("Nothing has changed".to_string());
+        }
+        said
+    }
 }
 
 /// What of this machine the configuration depends on.
@@ -152,5 +224,48 @@ fn this_machine() -> Machine {
         cores: facts.cpu_cores,
         interfaces,
         private_ip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "a file to reload")]
+
+    use super::*;
+
+    #[test]
+    fn a_reload_does_what_it_can_and_names_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.hcl");
+        let write = |level: &str, name: &str, more: &str| {
+            let text = format!(
+                "data_dir = \"/d\"\nbind_addr = \"127.0.0.1\"\nlog_level = \"{level}\"\n\
+                 name = \"{name}\"\nserver {{\n enabled = true\n}}\n{more}"
+            );
+            std::fs::write(&file, text).unwrap();
+        };
+        write("INFO", "a", "");
+        let args = [format!("-config={}", file.display())];
+        let (settings, _) = load(&args).unwrap();
+        let logs = Env::sim(1).logs;
+        let mut reload = Reload {
+            args: &args,
+            settings,
+            logs: logs.clone(),
+        };
+        assert_eq!(reload.again(), ["Nothing has changed"]);
+
+        write("DEBUG", "b", "datacenter = \"dc2\"\n");
+        let said = reload.again();
+        let rest = "Needs a restart: datacenter, name";
+        assert_eq!(said, ["log_level is now DEBUG", rest]);
+        assert_eq!(logs.level(), Level::Debug);
+        assert_eq!(reload.again(), [rest]);
+
+        write("TRACE", "a", "bananas = 1\n");
+        let said = reload.again();
+        assert_eq!(said[0], "Nothing was reloaded:");
+        assert!(said[1].ends_with("unexpected keys bananas"), "{said:?}");
+        assert_eq!(logs.level(), Level::Debug);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -16,6 +16,7 @@ use crate::model::{Member, MemberStatus, Members};
 use crate::rpc::{AgentInfo, Health, Local, LocalError};
 
 use super::config::{Addrs, Config};
+use super::join::Joiner;
 use super::{REVISION, VERSION};
 
 type Section = BTreeMap<String, String>;
@@ -23,24 +24,28 @@ type Section = BTreeMap<String, String>;
 /// This agent, as `http` sees it.
 pub struct AgentLocal {
     info: AgentInfo,
-    env: Env,
-    gossip: Gossip,
+    facts: Facts,
     members: watch::Receiver<Members>,
-    consensus: Consensus,
-    client: Option<Client>,
+}
+
+/// What it tells about.
+pub struct Facts {
+    pub env: Env,
+    pub addrs: Addrs,
+    pub data_dir: PathBuf,
+    pub gossip: Gossip,
+    pub joiner: Joiner,
+    /// The rpc addresses of the servers that it asks.
+    pub servers: watch::Receiver<Vec<SocketAddr>>,
+    /// Absent on an agent that is no server.
+    pub consensus: Option<Consensus>,
+    pub client: Option<Client>,
 }
 
 impl AgentLocal {
     /// Gathers what does not change.
-    pub fn new(
-        config: &Config,
-        env: &Env,
-        addrs: Addrs,
-        data_dir: &Path,
-        gossip: &Gossip,
-        consensus: &Consensus,
-        client: Option<Client>,
-    ) -> Self {
+    pub fn new(config: &Config, facts: Facts) -> Self {
+        let addrs = facts.addrs;
         let settings = config.client.as_ref();
         let info = AgentInfo {
             name: config.name.clone(),
@@ -51,11 +56,11 @@ impl AgentLocal {
             server: config.server.is_some(),
             client: config.client.is_some(),
             dev: config.dev,
-            node_id: client.as_ref().map(Client::node_id),
+            node_id: facts.client.as_ref().map(Client::node_id),
             http_addr: addrs.http,
             rpc_addr: addrs.rpc,
             serf_addr: addrs.serf,
-            data_dir: data_dir.display().to_string(),
+            data_dir: facts.data_dir.display().to_string(),
             bind_addr: config.bind.http.ip().to_string(),
             log_level: config.log_level.clone(),
             bootstrap_expect: config.server.as_ref().map_or(0, |s| s.bootstrap_expect),
@@ -69,16 +74,13 @@ impl AgentLocal {
         };
         Self {
             info,
-            env: env.clone(),
-            gossip: gossip.clone(),
-            members: gossip.members(),
-            consensus: consensus.clone(),
-            client,
+            members: facts.gossip.members(),
+            facts,
         }
     }
 
-    fn raft(&self) -> Section {
-        let status = self.consensus.status();
+    fn raft(&self, consensus: &Consensus) -> Section {
+        let status = consensus.status();
         let shown = status.members.iter().map(|m| {
             let suffrage = if m.voter { "Voter" } else { "Nonvoter" };
             format!("{{Suffrage:{suffrage} ID:{} Address:{}}}", m.id, m.rpc)
@@ -185,11 +187,13 @@ impl Local for AgentLocal {
         ]);
         let mut stats = BTreeMap::from([
             ("nomad".to_string(), nomad),
-            ("raft".to_string(), self.raft()),
             ("runtime".to_string(), runtime),
             ("serf".to_string(), self.serf()),
         ]);
-        if let Some(client) = &self.client {
+        if let Some(consensus) = &self.facts.consensus {
+            stats.insert("raft".to_string(), self.raft(consensus));
+        }
+        if let Some(client) = &self.facts.client {
             let servers: Vec<_> = self.servers().iter().map(SocketAddr::to_string).collect();
             let section = section([
                 ("known_servers", servers.join(",")),
@@ -206,43 +210,42 @@ impl Local for AgentLocal {
     }
 
     fn servers(&self) -> Vec<SocketAddr> {
-        self.peers()
+        match &self.facts.consensus {
+            Some(_) => self.peers(),
+            None => self.facts.servers.borrow().clone(),
+        }
     }
 
     fn leader(&self) -> Option<SocketAddr> {
-        let status = self.consensus.status();
+        let status = self.facts.consensus.as_ref()?.status();
         let leader = status.members.iter().find(|m| m.leader);
         leader.and_then(|m| m.rpc.parse().ok())
     }
 
     fn peers(&self) -> Vec<SocketAddr> {
-        self.consensus
-            .members()
-            .iter()
-            .filter_map(|m| m.rpc.parse().ok())
-            .collect()
+        let consensus = self.facts.consensus.as_ref();
+        let members = consensus.map(Consensus::members).unwrap_or_default();
+        members.iter().filter_map(|m| m.rpc.parse().ok()).collect()
     }
 
     fn join(&self, addrs: Vec<String>) -> BoxFuture<'_, Result<usize, LocalError>> {
         async move {
-            let mut found = Vec::new();
-            for addr in &addrs {
-                let with_port = if addr.contains(':') {
-                    addr.clone()
-                } else {
-                    format!("{addr}:4648")
-                };
-                let resolved = self.env.net.resolve(&with_port).await;
-                found.extend(resolved.map_err(|e| LocalError::Failed(format!("{addr}: {e}")))?);
+            let tries = addrs.iter().map(|addr| self.facts.joiner.join(addr));
+            let results = futures_util::future::join_all(tries).await;
+            let joined = results.iter().filter(|r| r.is_ok()).count();
+            let failures = results.into_iter().filter_map(Result::err);
+            let failures: Vec<_> = failures.map(|e| e.to_string()).collect();
+            match joined {
+                0 => Err(LocalError::Failed(failures.join("; "))),
+                joined => Ok(joined),
             }
-            Ok(self.gossip.join(&found).await.len())
         }
         .boxed()
     }
 
     fn force_leave(&self, name: String, prune: bool) -> BoxFuture<'_, Result<(), LocalError>> {
         async move {
-            match self.gossip.force_leave(&name, prune).await {
+            match self.facts.gossip.force_leave(&name, prune).await {
                 Ok(()) => Ok(()),
                 Err(GossipError::NoSuchMember(name)) => Err(LocalError::NoSuchMember(name)),
                 Err(error) => Err(LocalError::Failed(error.to_string())),
@@ -256,17 +259,21 @@ impl Local for AgentLocal {
             ok,
             message: if ok { "ok" } else { otherwise }.to_string(),
         };
-        let client = self.client.as_ref();
-        let client = client.map(|c| judged(c.is_registered(), "the servers do not know this node"));
-        let server = judged(self.leader().is_some(), "No cluster leader");
-        (client, Some(server))
+        let client = self.facts.client.as_ref();
+        let unknown = match self.servers().is_empty() {
+            true => "no known servers",
+            false => "the servers do not know this node",
+        };
+        let client = client.map(|c| judged(c.is_registered(), unknown));
+        let leads = || judged(self.leader().is_some(), "No cluster leader");
+        (client, self.facts.consensus.as_ref().map(|_| leads()))
     }
 
     fn metrics(&self) -> &Metrics {
-        &self.env.metrics
+        &self.facts.env.metrics
     }
 
     fn logs(&self) -> &LogRing {
-        &self.env.logs
+        &self.facts.env.logs
     }
 }

@@ -6,14 +6,23 @@
 //! the client (which leaves containers alone, unless `-dev` takes away what it started), then
 //! gossip, the server's duties, and the log last.
 //!
-//! Token tree: process → {http, rpc, gossip, client, server}. An essential task that panics
+//! Every role is optional: a client without a server asks the servers that [`membership`] finds.
+//!
+//! Token tree: process → {http, rpc, gossip, membership, client, server}. An essential task that panics
 //! cancels the process.
 
 mod build;
+mod client_part;
 pub mod command;
 pub mod config;
+mod dirs;
+mod join;
 mod local;
+mod membership;
 mod output;
+mod remembered;
+mod server_part;
+mod sockets;
 
 pub use build::{Agent, BuildError};
 

@@ -50,14 +50,13 @@ use crate::rpc::api::{Answer, Api, ApiError, Body, Call, ClientAllocs, Op, Query
 use alloc_runner::Shared;
 use driver::Drivers;
 use fingerprint::NodeConfig;
-use identity::Identity;
 use journal::{Journal, Record};
 use meta::{Meta, NodeMeta};
 use reporter::Reporter;
 use runners::Runners;
 use sync::Order;
 
-pub use identity::load_or_create as load_identity;
+pub use identity::{Identity, load_or_create as load_identity};
 pub use taskenv::TaskPaths;
 
 /// How long one poll waits for a change.

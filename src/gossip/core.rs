@@ -23,8 +23,9 @@ use uuid::Uuid;
 use super::{
     exchange::{Brought, Summary},
     identity::Identity,
+    meet::{self, Intro, Refusal},
     records::{RecordError, Records, Sent, Stamp, Stay},
-    swim::{Dice, Due, HEAD, Swim, VERSION, Wishes, config, open, seal},
+    swim::{self, Dice, Due, HEAD, Swim, Wishes, config, open, seal},
     view::{self, View},
 };
 use crate::{
@@ -66,6 +67,8 @@ pub(super) struct Core {
     records: Records,
     entropy: Arc<dyn Entropy>,
     own: Uuid,
+    /// Stands for our region; datagrams of others are refused.
+    label: u16,
     timers: BinaryHeap<Due>,
     order: u64,
     view: View,
@@ -90,6 +93,7 @@ impl Core {
         now: Instant,
     ) -> Result<(Self, Out), RecordError> {
         let own = record.id;
+        let label = view::label(&record.region);
         let identity = Identity {
             addr: record.serf_addr,
             generation,
@@ -108,6 +112,7 @@ impl Core {
             records,
             entropy,
             own,
+            label,
             timers: BinaryHeap::new(),
             order: 0,
             view: View::default(),
@@ -140,7 +145,7 @@ impl Core {
     /// Takes one datagram.
     pub(super) fn datagram(&mut self, bytes: &[u8], from: SocketAddr, now: Instant) -> Out {
         let mut out = Out::default();
-        let Some((digest, quiet, body)) = open(bytes) else {
+        let Some((digest, quiet, body)) = open(self.label, bytes) else {
             self.refused += 1;
             return out;
         };
@@ -224,6 +229,22 @@ impl Core {
             self.next_repair = now + REPAIR_EVERY;
             out.exchanges.push(with);
         }
+    }
+
+    /// Who we are, to somebody who may not know us yet.
+    pub(super) fn intro(&self) -> Intro {
+        let own = self.records.get(&self.own);
+        let own = own
+            .expect("our own record is there from the start on")
+            .record;
+        let cluster = |record: &MemberRecord| record.server.as_ref().and_then(|s| s.cluster);
+        let known = cluster(&own).or_else(|| self.view.alive().find_map(|m| cluster(&m.record)));
+        Intro::of(&own, known)
+    }
+
+    /// Whether we may exchange with whom this is.
+    pub(super) fn judge(&self, theirs: &Intro) -> Result<(), Box<Refusal>> {
+        meet::judge(&self.intro(), theirs, self.view.alive())
     }
 
     /// What an exchange starts with.
@@ -492,11 +513,8 @@ impl Core {
     }
 
     fn head(&self, now: Instant) -> [u8; HEAD] {
-        let mut head = [0; HEAD];
-        head[0] = VERSION;
-        head[1..9].copy_from_slice(&self.digest().to_le_bytes());
-        head[9] = u8::try_from(self.quiet(now).as_secs()).unwrap_or(u8::MAX);
-        head
+        let quiet = u8::try_from(self.quiet(now).as_secs()).unwrap_or(u8::MAX);
+        swim::head(self.label, self.digest(), quiet)
     }
 }
 

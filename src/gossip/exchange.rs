@@ -3,10 +3,14 @@
 //! It starts with a digest and ends there if both have the same. Otherwise:
 //!
 //! ```text
-//! caller  → Open { digest, summary }
-//! callee  → Same | Differs { summary, newer records, wanted ids }
+//! caller  → Open { intro, digest }
+//! callee  → Same { intro } | Differs { intro } | Refused
+//! caller  → Details { summary } | Refused
+//! callee  → Answer { summary, newer records, wanted ids }
 //! caller  → Records
 //! ```
+//!
+//! Either end refuses whom it must not meet; see [`meet`](super::meet).
 //!
 //! Frames are `version u8 | length u32 | postcard`, bounded by [`FRAME_MAX`] and [`LIMIT`].
 
@@ -19,12 +23,16 @@ use uuid::Uuid;
 
 use super::{
     identity::Identity,
+    meet::{Intro, Refusal},
     records::{Sent, Stamp},
     run::Handle,
 };
 use crate::env::Conn;
 
 const VERSION: u8 = 1;
+
+/// No version of ours will be above it: text, for one, is.
+const VERSIONS_MAX: u8 = 31;
 
 /// The largest frame: some 30,000 members.
 const FRAME_MAX: u32 = 8 << 20;
@@ -51,11 +59,17 @@ pub(super) struct Brought {
 enum Frame {
     /// The summary comes with `Details`, if the digests differ.
     Open {
+        intro: Intro,
         digest: u64,
     },
-    Same,
+    Same {
+        intro: Intro,
+    },
     Differs {
-        digest: u64,
+        intro: Intro,
+    },
+    Refused {
+        why: Box<Refusal>,
     },
     Details {
         summary: Summary,
@@ -72,9 +86,15 @@ enum Frame {
 
 /// Why an exchange failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ExchangeError {
-    #[error("the connection failed")]
+pub enum ExchangeError {
+    #[error("the connection failed: {0}")]
     Io(#[from] io::Error),
+    #[error("what answers there is no member's serf port")]
+    NotMember,
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+    #[error("that is this agent itself")]
+    Myself,
     #[error("the other end speaks version {0} of the exchange")]
     Version(u8),
     #[error("a frame of {0} bytes is too large")]
@@ -95,12 +115,21 @@ pub(super) async fn call(
     conn: &mut Conn,
     always: bool,
 ) -> Result<(), ExchangeError> {
-    let digest = handle.digest().await?;
-    write(conn, &Frame::Open { digest }).await?;
-    match read(conn).await? {
-        Frame::Same if !always => return Ok(()),
-        Frame::Same | Frame::Differs { .. } => {}
+    let (intro, digest) = handle.intro().await?;
+    let own = (intro.id, intro.addr);
+    write(conn, &Frame::Open { intro, digest }).await?;
+    let (theirs, same) = match first(conn).await? {
+        Frame::Same { intro } => (intro, true),
+        Frame::Differs { intro } => (intro, false),
+        Frame::Refused { why } => return Err(ExchangeError::Refused(why)),
         _ => return Err(ExchangeError::Order),
+    };
+    if (theirs.id, theirs.addr) == own {
+        return Err(ExchangeError::Myself);
+    }
+    meet(handle, conn, theirs).await?;
+    if same && !always {
+        return Ok(());
     }
     let summary = handle.summary().await?;
     write(conn, &Frame::Details { summary }).await?;
@@ -125,18 +154,28 @@ pub(super) async fn call(
 
 /// The called end.
 pub(super) async fn answer(handle: &Handle, conn: &mut Conn) -> Result<(), ExchangeError> {
-    let Frame::Open { digest } = read(conn).await? else {
+    let Frame::Open {
+        intro: theirs,
+        digest,
+    } = first(conn).await?
+    else {
         return Err(ExchangeError::Order);
     };
-    let ours = handle.digest().await?;
-    let first = if ours == digest {
-        Frame::Same
+    let (intro, ours) = handle.intro().await?;
+    if theirs.id == intro.id && theirs.addr == intro.addr {
+        write(conn, &Frame::Same { intro }).await?;
+        return Ok(()); // it found itself
+    }
+    meet(handle, conn, theirs).await?;
+    let answer = if ours == digest {
+        Frame::Same { intro }
     } else {
-        Frame::Differs { digest: ours }
+        Frame::Differs { intro }
     };
-    write(conn, &first).await?;
+    write(conn, &answer).await?;
     let theirs = match read(conn).await {
         Ok(Frame::Details { summary }) => summary,
+        Ok(Frame::Refused { why }) => return Err(ExchangeError::Refused(why)),
         Ok(_) => return Err(ExchangeError::Order),
         Err(ExchangeError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
             return Ok(()); // both had the same
@@ -164,6 +203,32 @@ pub(super) async fn answer(handle: &Handle, conn: &mut Conn) -> Result<(), Excha
             records,
         })
         .await
+}
+
+/// Ends the exchange, and says so, if the other end must not be met.
+async fn meet(handle: &Handle, conn: &mut Conn, theirs: Intro) -> Result<(), ExchangeError> {
+    match handle.judge(theirs).await? {
+        Ok(()) => Ok(()),
+        Err(why) => {
+            write(conn, &Frame::Refused { why: why.clone() }).await?;
+            conn.shutdown().await?;
+            Err(ExchangeError::Refused(why))
+        }
+    }
+}
+
+/// The first frame of the other end, which may be no member at all.
+async fn first(conn: &mut Conn) -> Result<Frame, ExchangeError> {
+    match read(conn).await {
+        Err(ExchangeError::Version(version)) if version > VERSIONS_MAX => {
+            Err(ExchangeError::NotMember)
+        }
+        Err(ExchangeError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(ExchangeError::NotMember)
+        }
+        Err(ExchangeError::Codec(_)) => Err(ExchangeError::NotMember),
+        result => result,
+    }
 }
 
 async fn write<T: Serialize>(conn: &mut Conn, frame: &T) -> Result<(), ExchangeError> {

@@ -9,6 +9,7 @@
 mod core;
 mod exchange;
 mod identity;
+mod meet;
 mod records;
 mod run;
 mod swim;
@@ -22,10 +23,14 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use self::records::RecordError;
 use self::{
     core::Core,
     run::{Handle, Loop, Parts},
+};
+pub use self::{
+    exchange::ExchangeError,
+    meet::{Refusal, Side},
+    records::RecordError,
 };
 use crate::{
     env::{Datagram, Env, Listener, Task, spawn},
@@ -139,13 +144,17 @@ impl Gossip {
 
     /// Exchanges with every address at once; returns those that answered.
     pub async fn join(&self, addrs: &[SocketAddr]) -> Vec<SocketAddr> {
-        let tries = addrs.iter().map(|addr| async {
-            let result = run::with(&self.env, &self.handle, *addr, true).await;
-            let joined = result.is_ok();
-            run::note(&self.env, *addr, result);
-            joined.then_some(*addr)
-        });
+        let tries = addrs
+            .iter()
+            .map(|addr| async { self.meet(*addr).await.ok().map(|()| *addr) });
         join_all(tries).await.into_iter().flatten().collect()
+    }
+
+    /// Exchanges with the member at this address, whatever we know of each other already.
+    pub async fn meet(&self, addr: SocketAddr) -> Result<(), ExchangeError> {
+        let result = run::with(&self.env, &self.handle, addr, true).await;
+        run::note(&self.env, addr, &result);
+        result
     }
 
     /// Changes this agent's record and spreads it.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     core::{Core, Out},
     exchange::{self, Brought, ExchangeError, Summary},
+    meet::{Intro, Refusal},
     records::{RecordError, Sent, Stamp},
     swim::DATAGRAM_MAX,
 };
@@ -39,7 +40,8 @@ const LEAVE_PAUSE: Duration = Duration::from_millis(200);
 type Change = Box<dyn FnOnce(&mut MemberRecord) + Send>;
 
 enum Order {
-    Digest(oneshot::Sender<u64>),
+    Intro(oneshot::Sender<(Intro, u64)>),
+    Judge(Intro, oneshot::Sender<Result<(), Box<Refusal>>>),
     Summary(oneshot::Sender<Summary>),
     Compare(
         BTreeMap<Uuid, Stamp>,
@@ -71,8 +73,16 @@ impl Handle {
         result.await.map_err(|_| ExchangeError::Stopped)
     }
 
-    pub(super) async fn digest(&self) -> Result<u64, ExchangeError> {
-        self.ask(Order::Digest).await
+    /// Who we are, and our digest.
+    pub(super) async fn intro(&self) -> Result<(Intro, u64), ExchangeError> {
+        self.ask(Order::Intro).await
+    }
+
+    pub(super) async fn judge(
+        &self,
+        theirs: Intro,
+    ) -> Result<Result<(), Box<Refusal>>, ExchangeError> {
+        self.ask(|answer| Order::Judge(theirs, answer)).await
     }
 
     pub(super) async fn summary(&self) -> Result<Summary, ExchangeError> {
@@ -232,7 +242,7 @@ impl Loop {
                     tokio::select! {
                         biased;
                         () = token.cancelled() => {}
-                        result = with(&env, &handle, addr, false) => note(&env, addr, result),
+                        result = with(&env, &handle, addr, false) => note(&env, addr, &result),
                     }
                 });
         }
@@ -256,7 +266,8 @@ impl Loop {
     async fn order(&mut self, order: Order) -> bool {
         let now = self.env.clock.now();
         match order {
-            Order::Digest(answer) => tell(answer.send(self.core.digest())),
+            Order::Intro(answer) => tell(answer.send((self.core.intro(), self.core.digest()))),
+            Order::Judge(theirs, answer) => tell(answer.send(self.core.judge(&theirs))),
             Order::Summary(answer) => tell(answer.send(self.core.summary())),
             Order::Compare(theirs, answer) => tell(answer.send(self.core.compare(&theirs))),
             Order::Records(ids, answer) => tell(answer.send(self.core.records_of(&ids))),
@@ -323,13 +334,21 @@ pub(super) async fn with(
         .unwrap_or(Err(ExchangeError::TooSlow))
 }
 
-pub(super) fn note(env: &Env, addr: SocketAddr, result: Result<(), ExchangeError>) {
-    let outcome = if result.is_ok() { "ok" } else { "error" };
+pub(super) fn note(env: &Env, addr: SocketAddr, result: &Result<(), ExchangeError>) {
+    let outcome = match result {
+        Ok(()) => "ok",
+        Err(ExchangeError::Refused(_)) => "refused",
+        Err(ExchangeError::NotMember | ExchangeError::Version(_)) => "not_ours",
+        Err(ExchangeError::TooLarge(_) | ExchangeError::Codec(_) | ExchangeError::Order) => {
+            "malformed"
+        }
+        Err(ExchangeError::TooSlow) => "slow",
+        Err(ExchangeError::Io(_) | ExchangeError::Myself | ExchangeError::Stopped) => "error",
+    };
     env.metrics
         .incr("tumen.gossip.exchanges", &[("outcome", outcome)]);
     if let Err(error) = result {
-        let error = &error as &dyn std::error::Error;
-        tracing::debug!(target: "gossip", %addr, error, "an exchange failed");
+        tracing::debug!(target: "gossip", %addr, %error, "an exchange failed");
     }
 }
 
@@ -378,7 +397,7 @@ impl Answering {
                     }
                 };
                 drop(slot);
-                note(&it.env, from, result);
+                note(&it.env, from, &result);
             });
     }
 }

@@ -13,10 +13,10 @@ use super::{identity::Identity, records::Records, view};
 use crate::env::Entropy;
 
 /// The first byte of every datagram.
-pub(super) const VERSION: u8 = 1;
+const VERSION: u8 = 1;
 
-/// Version, digest, seconds of quiet.
-pub(super) const HEAD: usize = 10;
+/// Version, label of the region, digest, seconds of quiet.
+pub(super) const HEAD: usize = 12;
 
 /// The largest datagram: 1400 on the wire with room for what encryption adds.
 pub(super) const DATAGRAM_MAX: usize = 1360;
@@ -94,15 +94,26 @@ impl foca::Runtime<Identity> for Wishes {
     }
 }
 
+pub(super) fn head(label: u16, digest: u64, quiet: u8) -> [u8; HEAD] {
+    let mut head = [0; HEAD];
+    head[0] = VERSION;
+    head[1..3].copy_from_slice(&label.to_le_bytes());
+    head[3..11].copy_from_slice(&digest.to_le_bytes());
+    head[11] = quiet;
+    head
+}
+
 pub(super) fn seal(head: [u8; HEAD], body: &[u8]) -> Vec<u8> {
     [&head[..], body].concat()
 }
 
-/// Digest, quiet time and body of a datagram.
-pub(super) fn open(bytes: &[u8]) -> Option<(u64, Duration, &[u8])> {
+/// Digest, quiet time and body of a datagram of our version and region.
+pub(super) fn open(label: u16, bytes: &[u8]) -> Option<(u64, Duration, &[u8])> {
     let (head, body) = bytes.split_first_chunk::<HEAD>()?;
-    let digest = u64::from_le_bytes(*head[1..].first_chunk()?);
-    (head[0] == VERSION).then_some((digest, Duration::from_secs(head[9].into()), body))
+    let theirs = u16::from_le_bytes(*head[1..].first_chunk()?);
+    let digest = u64::from_le_bytes(*head[3..].first_chunk()?);
+    let ours = head[0] == VERSION && theirs == label;
+    ours.then_some((digest, Duration::from_secs(head[11].into()), body))
 }
 
 /// The LAN profile for a cluster of about `size` members.

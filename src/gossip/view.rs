@@ -115,6 +115,12 @@ impl View {
         self.shown.iter().filter(old).map(|(id, _)| *id).collect()
     }
 
+    /// The members that are there, this agent included.
+    pub(super) fn alive(&self) -> impl Iterator<Item = &Member> {
+        let members = self.shown.values().map(|(member, _)| member);
+        members.filter(|m| m.status == MemberStatus::Alive)
+    }
+
     /// Where the failed members were.
     pub(super) fn failed(&self) -> Vec<SocketAddr> {
         let failed = self
@@ -179,6 +185,11 @@ pub(super) fn digest<'a>(
         }
     }
     sum
+}
+
+/// Stands for a region in datagrams.
+pub(super) fn label(region: &str) -> u16 {
+    mix(region.as_bytes()) as u16
 }
 
 /// FNV-1a with a finisher that spreads its bits.

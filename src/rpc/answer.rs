@@ -9,10 +9,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     api::{Api, ApiError},
     codec,
+    local::Local,
     node::{ExecInput, ExecOutput, ExecStream, FrameStream, NodeApi, NodeError},
     serve::{Reject, Request, Service, StreamService},
     stream::{RawFrame, RawStream},
-    wire::{ApiRequest, ApiResponse, NodeRequest, NodeResponse, StreamOpened, StreamRequest},
+    wire::{
+        ApiRequest, ApiResponse, LocalRequest, LocalResponse, NodeRequest, NodeResponse,
+        StreamOpened, StreamRequest,
+    },
 };
 
 /// Answers `Api` connections of a server.
@@ -76,6 +80,31 @@ impl Service for NodeService {
             let ask: NodeRequest = decode("node request", &request.bytes)?;
             let response: NodeResponse = self.node.ask(ask).await;
             encode("node response", &response)
+        }
+        .boxed()
+    }
+}
+
+/// Answers `Local` connections of any agent.
+pub struct LocalService {
+    local: Arc<dyn Local>,
+}
+
+impl LocalService {
+    pub fn new(local: Arc<dyn Local>) -> Self {
+        Self { local }
+    }
+}
+
+impl Service for LocalService {
+    fn handle(&self, request: Request) -> BoxFuture<'_, Result<Bytes, Reject>> {
+        async move {
+            let response = match decode("local request", &request.bytes)? {
+                LocalRequest::Members => {
+                    LocalResponse::Members(self.local.members().into_values().collect())
+                }
+            };
+            encode("local response", &response)
         }
         .boxed()
     }

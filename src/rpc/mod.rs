@@ -13,6 +13,7 @@ pub mod local;
 pub mod node;
 pub mod pool;
 mod remote;
+mod remote_local;
 mod remote_node;
 #[cfg(test)]
 mod remote_tests;
@@ -22,12 +23,13 @@ pub mod stream;
 mod tests;
 pub mod wire;
 
-pub use answer::{ApiService, NodeService};
+pub use answer::{ApiService, LocalService, NodeService};
 pub use api::{Answer, Api, ApiError, Body, Call, Op, Query, Read, Reply};
 pub use hello::{ClusterToken, ConnKind};
 pub use local::{AgentInfo, Health, Local, LocalError};
 pub use node::{NodeAnswer, NodeApi, NodeAsk, NodeError, Nodes};
 pub use pool::{CallError, Pool};
 pub use remote::{Forwarding, RemoteApi};
+pub use remote_local::members_at;
 pub use remote_node::{RemoteNode, RemoteNodes};
 pub use serve::{Reject, Request, Service, Services, StreamService, serve};

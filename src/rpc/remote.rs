@@ -70,6 +70,15 @@ impl RemoteApi {
         fresh.get(pick as usize).map(|server| **server)
     }
 
+    /// Waits until `server` is no longer one of those to ask: it died, and asking another is
+    /// safe, since calls carry their request ids.
+    async fn vanished(&self, server: SocketAddr) {
+        let mut servers = self.servers.clone();
+        if servers.wait_for(|s| !s.contains(&server)).await.is_err() {
+            std::future::pending::<()>().await; // nobody tells any more
+        }
+    }
+
     async fn send(&self, request: ApiRequest, limit: Duration) -> Result<ApiResponse, ApiError> {
         let deadline = self.env.clock.now() + limit;
         let mut attempt = Attempt::default();
@@ -81,7 +90,15 @@ impl RemoteApi {
                 continue;
             };
             let left = deadline.saturating_duration_since(self.env.clock.now());
-            match exchange(&self.pool, server, &request, left).await {
+            let answer = tokio::select! {
+                biased;
+                answer = exchange(&self.pool, server, &request, left) => answer,
+                () = self.vanished(server) => Err(CallError::Lost {
+                    addr: server,
+                    reason: "the gossip took it from the list of servers".to_owned(),
+                }),
+            };
+            match answer {
                 Ok(response) => {
                     self.current.send_replace(Some(server));
                     return Ok(response);

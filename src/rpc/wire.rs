@@ -1,4 +1,4 @@
-//! What the connections of kind `Api`, `Node` and `Stream` carry: envelopes around the traits'
+//! What the connections of kind `Api`, `Node`, `Local` and `Stream` carry: envelopes around the traits'
 //! own types. Append only.
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +7,7 @@ use super::{
     api::{Answer, ApiError, Call, Query, Reply},
     node::{ExecOpen, NodeAnswer, NodeAsk, NodeError, StreamOpen},
 };
+use crate::model::Member;
 
 /// A request to the cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,19 @@ pub enum ApiResponse {
 /// A request to one client, and its answer.
 pub type NodeRequest = NodeAsk;
 pub type NodeResponse = Result<NodeAnswer, NodeError>;
+
+/// A request to an agent about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LocalRequest {
+    /// → [`LocalResponse::Members`]
+    Members,
+}
+
+/// Its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LocalResponse {
+    Members(Vec<Member>),
+}
 
 /// What a stream is opened for. Its first frame is a [`StreamOpened`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

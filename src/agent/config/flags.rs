@@ -34,6 +34,9 @@ const FLAGS: &[(&str, Takes, &str)] = &[
     ("network-interface", Takes::Text, "client.network_interface"),
     ("join", Takes::Item, "server.start_join"),
     ("retry-join", Takes::Item, "server.retry_join"),
+    ("retry-interval", Takes::Text, "server.retry_interval"),
+    ("retry-max", Takes::Text, "server.retry_max"),
+    ("rejoin", Takes::Nothing, "server.rejoin_after_leave"),
     ("servers", Takes::Item, "client.servers"),
     ("encrypt", Takes::Text, "server.encrypt"),
 ];

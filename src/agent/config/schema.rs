@@ -17,7 +17,6 @@ const NO_ACL: Fate = Refused("access control lists are not supported yet");
 const NO_TLS: Fate = Refused("TLS is not supported yet");
 const NO_CONSUL: Fate = Refused("Consul is not supported: services are found natively");
 const NO_VAULT: Fate = Refused("Vault is not supported");
-const NO_GOSSIP_JOIN: Fate = Refused("joining other agents is not supported yet");
 const ENTERPRISE: Fate = Refused("it belongs to Nomad Enterprise");
 const MEASURED: Fate = Ignored("liveness and timers are measured, not configured");
 const FIXED_GC: Fate = Refused("the ages at which things are collected are fixed for now");
@@ -33,14 +32,8 @@ pub const KEYS: &[(&str, Fate)] = &[
     ("log_level", Used),
     ("log_json", Used),
     ("bind_addr", Used),
-    (
-        "leave_on_interrupt",
-        Refused("leaving the cluster on a signal is not supported yet"),
-    ),
-    (
-        "leave_on_terminate",
-        Refused("leaving the cluster on a signal is not supported yet"),
-    ),
+    ("leave_on_interrupt", Used),
+    ("leave_on_terminate", Used),
     (
         "enable_debug",
         Ignored("there are no debug endpoints to enable"),
@@ -163,8 +156,11 @@ pub const KEYS: &[(&str, Fate)] = &[
     ("client.enabled", Used),
     ("client.state_dir", Used),
     ("client.alloc_dir", Used),
-    ("client.servers", NO_GOSSIP_JOIN),
-    ("client.server_join.*", NO_GOSSIP_JOIN),
+    ("client.servers", Used),
+    ("client.server_join.start_join", Used),
+    ("client.server_join.retry_join", Used),
+    ("client.server_join.retry_interval", Used),
+    ("client.server_join.retry_max", Used),
     ("client.node_class", Used),
     ("client.node_pool", Used),
     ("client.meta.*", Used),
@@ -244,16 +240,19 @@ pub const KEYS: &[(&str, Fate)] = &[
     ("server.min_heartbeat_ttl", MEASURED),
     ("server.max_heartbeats_per_second", MEASURED),
     ("server.failover_heartbeat_ttl", MEASURED),
-    ("server.start_join", NO_GOSSIP_JOIN),
-    ("server.retry_join", NO_GOSSIP_JOIN),
-    ("server.retry_interval", NO_GOSSIP_JOIN),
-    ("server.retry_max", NO_GOSSIP_JOIN),
-    ("server.server_join.*", NO_GOSSIP_JOIN),
+    ("server.start_join", Used),
+    ("server.retry_join", Used),
+    ("server.retry_interval", Used),
+    ("server.retry_max", Used),
+    ("server.server_join.start_join", Used),
+    ("server.server_join.retry_join", Used),
+    ("server.server_join.retry_interval", Used),
+    ("server.server_join.retry_max", Used),
     (
         "server.encrypt",
         Refused("gossip encryption is not supported yet"),
     ),
-    ("server.rejoin_after_leave", NO_GOSSIP_JOIN),
+    ("server.rejoin_after_leave", Used),
     ("server.non_voting_server", ENTERPRISE),
     ("server.redundancy_zone", ENTERPRISE),
     ("server.upgrade_version", ENTERPRISE),
@@ -279,6 +278,8 @@ pub const BLOCKS: &[&str] = &[
     "client.meta",
     "client.options",
     "client.reserved",
+    "client.server_join",
+    "server.server_join",
     "limits",
     "telemetry",
     "acl",

@@ -72,6 +72,24 @@ impl Settings {
         self.map.get(key)
     }
 
+    /// Takes the setting of one key over, or removes it.
+    pub fn replace(&mut self, key: &str, setting: Option<Setting>) {
+        match setting {
+            Some(setting) => drop(self.map.insert(key.to_string(), setting)),
+            None => drop(self.map.remove(key)),
+        }
+    }
+
+    /// The keys that have another value in `other`, wherever it was written.
+    pub fn differences(&self, other: &Self) -> Vec<Key> {
+        let keys: std::collections::BTreeSet<_> = self.map.keys().chain(other.map.keys()).collect();
+        let value = |of: &Self, key: &str| of.get(key).map(|s| s.value.clone());
+        keys.into_iter()
+            .filter(|key| value(self, key) != value(other, key))
+            .cloned()
+            .collect()
+    }
+
     /// Every setting, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&Key, &Setting)> {
         self.map.iter()

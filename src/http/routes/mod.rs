@@ -93,7 +93,7 @@ async fn route(ctx: &Ctx, noun: &str, tail: Option<&str>) -> Result<Response, Ht
         ("search", tail) => search::search(ctx, tail).await,
         ("client", Some(tail)) => client::client(ctx, tail).await,
         ("agent", Some(tail)) => agent::agent(ctx, tail).await,
-        ("status", Some(tail)) => operator::status(ctx, tail),
+        ("status", Some(tail)) => operator::status(ctx, tail).await,
         ("regions", None) => operator::regions(ctx),
         ("system", Some(tail)) => operator::system(ctx, tail).await,
         ("operator", Some(tail)) => operator::operator(ctx, tail).await,

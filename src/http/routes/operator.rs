@@ -1,5 +1,7 @@
 //! The cluster's own matters: leader, Raft, scheduler settings, garbage, regions, namespaces.
 
+use std::net::SocketAddr;
+
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 
@@ -11,33 +13,43 @@ use crate::http::error::HttpError;
 use crate::http::respond;
 use crate::http::respond::Meta;
 use crate::model::view::{Algorithm, SchedulerConfig};
+use crate::rpc::api::RaftView;
 use crate::rpc::{Op, Read, Reply};
 
 use super::node::built_in;
 
 /// `/v1/status/…`
-pub(super) fn status(ctx: &Ctx, tail: &str) -> Result<Response, HttpError> {
+pub(super) async fn status(ctx: &Ctx, tail: &str) -> Result<Response, HttpError> {
+    let local = &ctx.app.local;
     match tail {
         "leader" => {
             ctx.get()?;
-            match ctx.app.local.leader() {
+            let leader = match local.info().server {
+                true => local.leader(),
+                false => raft(ctx).await?.leader,
+            };
+            match leader {
                 Some(leader) => ctx.plain_json(&leader.to_string()),
                 None => Err(HttpError::failed("No cluster leader")),
             }
         }
         "peers" => {
             ctx.get()?;
-            let peers: Vec<String> = ctx
-                .app
-                .local
-                .peers()
-                .iter()
-                .map(ToString::to_string)
-                .collect();
+            let peers: Vec<SocketAddr> = match local.info().server {
+                true => local.peers(),
+                false => raft(ctx).await?.servers.iter().map(|s| s.addr).collect(),
+            };
+            let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
             ctx.plain_json(&peers)
         }
         _ => Err(HttpError::no_such_path()),
     }
+}
+
+/// The Raft group, as a server tells it to an agent that is none.
+async fn raft(ctx: &Ctx) -> Result<RaftView, HttpError> {
+    let answer = ctx.read_now(Read::Raft).await?;
+    Ok(body!(answer, Raft))
 }
 
 /// `/v1/regions`

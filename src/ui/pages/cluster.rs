@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::format::{badge, facts, link, table};
 use super::{Missing, Ui, View, body};
 use crate::model::{AllocClientStatus, JobStatus, NodeStatus};
+use crate::rpc::api::RaftView;
 use crate::rpc::{ApiError, Read};
 
 /// `/ui/`
@@ -21,7 +22,10 @@ pub(in crate::ui) async fn overview(ui: &Ui) -> Result<View, Missing> {
         .filter(|n| n.status == NodeStatus::Ready)
         .count();
     let count = |status| allocs.iter().filter(|a| a.client_status == status).count();
-    let leader = ui.local.leader();
+    let raft = match ui.read(Read::Raft).await {
+        Ok(answer) => body!(answer, Raft),
+        Err(_) => RaftView::default(), // without a leader, as the page says then
+    };
     let waiting: Vec<_> = jobs
         .iter()
         .filter(|(_, summary)| summary.groups.values().any(|g| g.queued > 0))
@@ -31,7 +35,7 @@ pub(in crate::ui) async fn overview(ui: &Ui) -> Result<View, Missing> {
     };
     let content = html! {
         h1 { "Overview" }
-        @if leader.is_none() {
+        @if raft.leader.is_none() {
             p.warning { "No leader is known: what you see may be out of date." }
         }
         div.cards {
@@ -40,7 +44,7 @@ pub(in crate::ui) async fn overview(ui: &Ui) -> Result<View, Missing> {
             (card("/ui/allocations", count(AllocClientStatus::Pending), "allocations pending"))
             (card("/ui/allocations", count(AllocClientStatus::Failed), "allocations failed"))
             (card("/ui/clients", ready, &format!("of {} clients ready", nodes.len())))
-            (card("/ui/servers", ui.local.peers().len(), "servers"))
+            (card("/ui/servers", raft.servers.len(), "servers"))
         }
         h2 { "Jobs that wait for a place" }
         (table(
@@ -93,7 +97,7 @@ pub(in crate::ui) async fn servers(ui: &Ui) -> Result<View, Missing> {
         h1 { "Servers" }
         (facts(&[
             ("Leader", html! {
-                @match ui.local.leader() {
+                @match raft.as_ref().ok().and_then(|raft| raft.leader) {
                     Some(leader) => (leader),
                     None => span.badge.bad { "none known" },
                 }
@@ -112,7 +116,7 @@ pub(in crate::ui) async fn servers(ui: &Ui) -> Result<View, Missing> {
     })
 }
 
-fn raft_table(raft: Result<crate::rpc::api::RaftView, ApiError>) -> Markup {
+fn raft_table(raft: Result<RaftView, ApiError>) -> Markup {
     match raft {
         Err(error) => html! { p.warning { "The Raft group does not answer: " (error) } },
         Ok(raft) => table(
