@@ -12,6 +12,10 @@ use super::config::settings::{self, Settings};
 use super::config::{Config, Machine, flags};
 use super::output::{Gate, complain, describe, say};
 
+/// Threads for blocking work, all of it short: file operations of logs and allocations. A burst
+/// of starts would otherwise take one for each, and each leaves memory behind.
+const BLOCKING_MAX: usize = 8;
+
 /// Runs an agent until it is told to stop. Exit code 0 after a clean stop, 1 otherwise.
 pub fn run(args: &[String]) -> u8 {
     match start(args) {
@@ -83,6 +87,7 @@ fn start(args: &[String]) -> Result<(), Vec<String>> {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
+        .max_blocking_threads(BLOCKING_MAX)
         .enable_all()
         .build()
         .map_err(|e| vec![format!("Error starting agent: no runtime: {e}")])?;

@@ -106,7 +106,7 @@ enum Event {
 pub struct AllocRunner {
     shared: Shared,
     record: Record,
-    commands: BTreeMap<String, mpsc::Sender<TaskCommand>>,
+    commands: BTreeMap<String, mpsc::Sender<Box<TaskCommand>>>,
     tasks: Tasks,
     reports: (mpsc::Sender<TaskReport>, mpsc::Receiver<TaskReport>),
     check_loops: Option<CheckLoops>,
@@ -227,7 +227,7 @@ impl AllocRunner {
         match event {
             Event::Order(order) => self.obey(order),
             Event::Task(report) => {
-                self.record.tasks.insert(report.task, report.record);
+                self.record.tasks.insert(report.task, *report.record);
             }
             Event::Check(at, result) => self.note_check(at, result),
             Event::Free => self.may_start = true,
@@ -528,7 +528,7 @@ impl AllocRunner {
         let Some(sender) = self.commands.get(task) else {
             return;
         };
-        if let Err(mpsc::error::TrySendError::Full(_)) = sender.try_send(command) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = sender.try_send(Box::new(command)) {
             tracing::warn!(target: "client.alloc_runner", task, "the task is busy");
             self.wake(self.now().plus(Duration::from_millis(50)));
         }

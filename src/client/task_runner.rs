@@ -52,7 +52,8 @@ pub enum TaskCommand {
 #[derive(Debug)]
 pub struct TaskReport {
     pub task: String,
-    pub record: TaskRecord,
+    /// Boxed, as are commands: a channel keeps room for 32 of its messages.
+    pub record: Box<TaskRecord>,
 }
 
 /// Everything that a task's runner needs.
@@ -70,7 +71,7 @@ pub struct TaskRunner {
     pub handle: Option<TaskHandle>,
     /// Becomes true once the servers are known to want it.
     pub confirmed: watch::Receiver<bool>,
-    pub commands: mpsc::Receiver<TaskCommand>,
+    pub commands: mpsc::Receiver<Box<TaskCommand>>,
     pub reports: mpsc::Sender<TaskReport>,
     /// The newest report.
     pub reported: Option<TaskRecord>,
@@ -100,7 +101,7 @@ impl TaskRunner {
                 biased;
                 () = token.cancelled() => return,
                 command = self.commands.recv() => match command {
-                    Some(command) => match self.obey(command).await {
+                    Some(command) => match self.obey(*command).await {
                         Some(input) => input,
                         None => continue,
                     },
@@ -164,6 +165,7 @@ impl TaskRunner {
         }
         self.reported = Some(record.clone());
         let task = self.task.name.clone();
+        let record = Box::new(record);
         self.reports.send(TaskReport { task, record }).await
     }
 

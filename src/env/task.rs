@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryFutureExt};
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -123,16 +123,11 @@ pub fn spawn_essential<T: Send + 'static>(
 ) -> Task<T> {
     let name = name.into();
     let guarded = {
-        let caught = caught(name.clone(), future);
         let name = name.clone();
-        async move {
-            let result = caught.await;
-            if result.is_err() {
-                tracing::error!(target: "agent", task = %name, "an essential task is gone: stopping");
-                process.cancel();
-            }
-            result
-        }
+        caught(name.clone(), future).inspect_err(move |_| {
+            tracing::error!(target: "agent", task = %name, "an essential task is gone: stopping");
+            process.cancel();
+        })
     };
     Task {
         name,
@@ -156,10 +151,14 @@ pub async fn blocking<T: Send + 'static>(
         .unwrap_or_else(|_| Err(TaskError::Dropped { name }))
 }
 
-async fn caught<T>(name: Name, future: impl Future<Output = T>) -> Result<T, TaskError> {
+/// Combinators, since an `async` block around a future takes the room of it twice, and every
+/// task passes here.
+fn caught<T>(
+    name: Name,
+    future: impl Future<Output = T>,
+) -> impl Future<Output = Result<T, TaskError>> {
     AssertUnwindSafe(future)
         .catch_unwind()
-        .await
         .map_err(|panic| panicked(name, &*panic))
 }
 
@@ -224,12 +223,12 @@ impl TaskGroup {
             return false;
         }
         let panics = self.panics.clone();
-        let caught = caught(name.into(), future);
-        drop(self.tracker.spawn(async move {
-            if caught.await.is_err() {
+        let counted = caught(name.into(), future).map(move |result| {
+            if result.is_err() {
                 panics.fetch_add(1, Ordering::Relaxed);
             }
-        }));
+        });
+        drop(self.tracker.spawn(counted));
         true
     }
 
@@ -299,6 +298,18 @@ mod tests {
             (3, 1, 0)
         );
         assert!(!group.spawn("late", async {}));
+    }
+
+    #[test]
+    fn a_task_takes_the_room_of_its_future_once() {
+        let future = async {
+            let held = [1_u8; 4096];
+            tokio::task::yield_now().await;
+            held.len()
+        };
+        let alone = size_of_val(&future);
+        let task = size_of_val(&caught("big".into(), future));
+        assert!(task < alone + 256, "{alone} became {task}");
     }
 
     #[tokio::test]

@@ -180,16 +180,18 @@ impl Engine {
         let request = request
             .body(Full::<Bytes>::new(Bytes::new()))
             .map_err(|e| EngineError::Broken(format!("could not write the request: {e}")))?;
+        // Boxed: those who wait for an answer's end, two per running task, would otherwise keep
+        // room for the whole exchange.
         let response = match &self.endpoint {
             Endpoint::Unix(path) => {
                 let stream = UnixStream::connect(path).await;
-                self.exchange(stream.map_err(|e| self.unreachable(&e))?, request)
-                    .await?
+                let stream = stream.map_err(|e| self.unreachable(&e))?;
+                Box::pin(self.exchange(stream, request)).await?
             }
             Endpoint::Tcp(host) => {
                 let stream = TcpStream::connect(host).await;
-                self.exchange(stream.map_err(|e| self.unreachable(&e))?, request)
-                    .await?
+                let stream = stream.map_err(|e| self.unreachable(&e))?;
+                Box::pin(self.exchange(stream, request)).await?
             }
         };
         if response.status().is_success() {
