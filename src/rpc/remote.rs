@@ -177,10 +177,19 @@ impl Api for Forwarding {
         async move {
             let deadline = self.env.clock.now() + query.wait + LEADER_WAIT;
             let mut attempt = Attempt::default();
+            let mut leaderless = None;
             loop {
                 let hint = match self.own.read(query.clone()).await {
                     Err(ApiError::NotLeader { hint }) => hint,
                     result => return result,
+                };
+                // A long poll is no reason to wait as long for an election.
+                let deadline = if hint.is_some() {
+                    leaderless = None;
+                    deadline
+                } else {
+                    let since = *leaderless.get_or_insert(self.env.clock.now());
+                    deadline.min(since + LEADER_WAIT)
                 };
                 let request = ApiRequest::Read {
                     forwarded: true,

@@ -220,6 +220,22 @@ async fn a_request_waits_for_an_election() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_poll_gives_up_on_an_election_like_any_other_read() {
+    let world = SimWorld::new(5);
+    let one = server(&world, 1).await;
+    *one.fake.leader.lock().unwrap() = Some(None);
+    let (api, _known) = remote(&world, &[&one]);
+    let clock = world.env("x").clock;
+    let start = clock.now();
+    let poll = Query {
+        wait: Duration::from_secs(300),
+        ..Query::now(Read::Nodes)
+    };
+    assert_eq!(api.read(poll).await.unwrap_err(), ApiError::NoLeader);
+    assert!(clock.now() - start < Duration::from_secs(6));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_server_is_left_for_a_living_one() {
     let world = SimWorld::new(5);
     let (one, two) = (server(&world, 1).await, server(&world, 2).await);

@@ -145,10 +145,9 @@ impl Ctx {
         if let Some(duties) = self.duties.borrow().clone() {
             return Ok(duties);
         }
-        let leadership = self.raft.leadership();
-        match leadership.leader {
-            Some(leader) if !leadership.here => Err(ApiError::NotLeader { hint: Some(leader) }),
-            Some(_) | None => Err(ApiError::NoLeader),
-        }
+        // One that leads and has not begun its duties will, in a moment.
+        let now = self.raft.leadership();
+        let hint = now.leader.filter(|_| !now.here);
+        Err(ApiError::NotLeader { hint })
     }
 }

@@ -57,7 +57,6 @@ pub enum ProposeError {
 impl From<ProposeError> for ApiError {
     fn from(error: ProposeError) -> Self {
         match error {
-            ProposeError::NotLeader { leader: None } => Self::NoLeader,
             ProposeError::NotLeader { leader } => Self::NotLeader { hint: leader },
             ProposeError::Lost => Self::Unknown(error.to_string()),
             ProposeError::NoQuorum => Self::NoLeader,

@@ -52,12 +52,12 @@ pub fn sim_twice(seed: u64, size: (u8, u8), story: impl AsyncFn(&mut Cluster)) {
     );
 }
 
-/// How many seeds to try: so many, or what `TUMEN_SEEDS` says for a longer search.
-pub fn seeds(few: u64) -> std::ops::Range<u64> {
+/// The seeds to try: so many, or what `TUMEN_SEEDS` says for a longer search, or `TUMEN_SEED`.
+pub fn seeds(first: u64, few: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|n| n.parse().ok());
     match number("TUMEN_SEED") {
         Some(one) => one..one + 1,
-        None => 0..number("TUMEN_SEEDS").unwrap_or(few),
+        None => first..first + number("TUMEN_SEEDS").unwrap_or(few),
     }
 }
 

@@ -28,6 +28,28 @@ pub fn service(id: &str, count: u32, options: Value) -> JobSpec {
     }))
 }
 
+/// The service with a fixed port instead: one instance a node.
+pub fn on_port(mut job: JobSpec, port: u16) -> JobSpec {
+    for ask in job.groups[0].networks.iter_mut().flat_map(|n| &mut n.ports) {
+        ask.fixed = Some(port);
+    }
+    job
+}
+
+/// A batch job of `count` instances that each work for a while and succeed.
+pub fn batch(id: &str, count: u32, run_for: &str) -> JobSpec {
+    spec(json!({
+        "ID": id, "Name": id, "Type": "batch",
+        "TaskGroups": [{
+            "Name": "g", "Count": count,
+            "Tasks": [{
+                "Name": "t", "Driver": "mock_driver", "Config": {"run_for": run_for},
+                "Resources": {"CPU": 100, "MemoryMB": 64},
+            }],
+        }],
+    }))
+}
+
 /// The job as it would be in its `n`th version.
 pub fn version(mut job: JobSpec, n: u32) -> JobSpec {
     for task in job.groups.iter_mut().flat_map(|g| &mut g.tasks) {

@@ -3,15 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::model::job::{
-    DelayFunction, HealthCheck, JobSpec, LogConfig, MigrateStrategy, ReschedulePolicy, RestartMode,
-    RestartPolicy, UpdateStrategy,
-};
-use crate::model::node::{DriverInfo, NodeReserved, NodeResources};
+use crate::model::job::JobSpec;
+use crate::model::node::NodeResources;
 use crate::model::plan::PlannedStop;
 use crate::model::resources::{Amounts, Network, PortAsk};
 use crate::model::room::hold;
@@ -19,6 +15,7 @@ use crate::model::verify::verify;
 use crate::model::view::SchedulerConfig;
 use crate::model::*;
 use crate::scheduler::{Inputs, Outcome, schedule};
+use crate::state::testing;
 
 pub(super) const SECOND: i64 = 1_000_000_000;
 
@@ -369,66 +366,24 @@ impl World {
 
 /// A ready node `n<n>` with room for 40 small instances.
 pub(super) fn node(n: u128) -> Node {
-    let driver = DriverInfo {
-        detected: true,
-        healthy: true,
-        ..DriverInfo::default()
-    };
-    Node {
-        id: NodeId(Uuid::from_u128(n)),
-        secret: Uuid::nil(),
-        name: format!("n{n}"),
-        datacenter: "dc1".into(),
-        node_class: String::new(),
-        node_pool: "default".into(),
-        http_addr: ([127, 0, 0, 1], 4646).into(),
-        rpc_addr: ([127, 0, 0, 1], 4647).into(),
-        host_ip: "10.0.0.1".into(),
-        attributes: BTreeMap::from([("kernel.name".into(), "linux".into())]),
-        meta: BTreeMap::from([("rack".into(), format!("r{}", n % 2))]),
-        resources: NodeResources {
-            amounts: Amounts {
-                cpu_mhz: 4000,
-                memory_mb: 4000,
-                disk_mb: 100_000,
-            },
-            ..NodeResources::default()
-        },
-        reserved: NodeReserved::default(),
-        drivers: BTreeMap::from([("mock_driver".into(), driver)]),
-        computed_class: "v1:1".into(),
-        status: NodeStatus::Ready,
-        status_description: String::new(),
-        status_updated_at: Timestamp::UNSET,
-        eligibility: Eligibility::Eligible,
-        drain: None,
-        last_drain: None,
-        events: Vec::new(),
-        create_index: 1,
-        modify_index: 1,
-    }
+    let mut node = testing::node(n);
+    node.host_ip = "10.0.0.1".into();
+    node.meta.insert("rack".into(), format!("r{}", n % 2));
+    node.resources.amounts.memory_mb = 4000;
+    node.resources.dynamic_ports = NodeResources::default().dynamic_ports;
+    (node.create_index, node.modify_index) = (1, 1);
+    node
 }
 
-/// A service `web` with one group `app` of one task `t`: 100 MHz, 100 MiB.
+/// A service `web` with one group `app` of one task `t`: 100 MHz, 100 MiB, no ports.
 pub(super) fn service(count: u32) -> JobSpec {
-    JobSpec {
-        region: "global".into(),
-        namespace: Namespace::default(),
-        id: "web".into(),
-        name: "web".into(),
-        kind: JobType::Service,
-        priority: 50,
-        all_at_once: false,
-        datacenters: vec!["*".into()],
-        node_pool: "default".into(),
-        constraints: Vec::new(),
-        affinities: Vec::new(),
-        spreads: Vec::new(),
-        groups: vec![group(count)],
-        meta: BTreeMap::new(),
-        ui: None,
-        update: None,
-    }
+    let mut spec = testing::job("web", count).spec;
+    let group = &mut spec.groups[0];
+    group.name = "app".into();
+    group.networks.clear();
+    group.tasks[0].name = "t".into();
+    group.tasks[0].resources.memory_mb = 100;
+    spec
 }
 
 /// A batch job alike, without retries.
@@ -460,90 +415,5 @@ pub(super) fn network(ports: &[(&str, u16)]) -> Network {
     Network {
         ports: ports.iter().map(ask).collect(),
         ..Network::default()
-    }
-}
-
-fn group(count: u32) -> TaskGroup {
-    let seconds = Duration::from_secs;
-    TaskGroup {
-        name: "app".into(),
-        count,
-        constraints: Vec::new(),
-        affinities: Vec::new(),
-        spreads: Vec::new(),
-        tasks: vec![task()],
-        networks: Vec::new(),
-        services: Vec::new(),
-        restart: restart(),
-        reschedule: ReschedulePolicy {
-            attempts: 0,
-            interval: Duration::ZERO,
-            delay: seconds(30),
-            function: DelayFunction::Exponential,
-            max_delay: seconds(3600),
-            unlimited: true,
-        },
-        update: Some(UpdateStrategy {
-            stagger: seconds(30),
-            max_parallel: 1,
-            health_check: HealthCheck::Checks,
-            min_healthy_time: seconds(10),
-            healthy_deadline: seconds(300),
-            progress_deadline: seconds(600),
-            auto_revert: false,
-            auto_promote: false,
-            canary: 0,
-        }),
-        migrate: Some(MigrateStrategy {
-            max_parallel: 1,
-            health_check: HealthCheck::Checks,
-            min_healthy_time: seconds(10),
-            healthy_deadline: seconds(300),
-        }),
-        disconnect: None,
-        ephemeral_disk_mb: 300,
-        meta: BTreeMap::new(),
-        shutdown_delay: Duration::ZERO,
-        max_run_duration: None,
-    }
-}
-
-fn restart() -> RestartPolicy {
-    RestartPolicy {
-        attempts: 2,
-        interval: Duration::from_secs(1800),
-        delay: Duration::from_secs(15),
-        mode: RestartMode::Fail,
-        render_templates: false,
-    }
-}
-
-fn task() -> Task {
-    Task {
-        name: "t".into(),
-        driver: "mock_driver".into(),
-        user: String::new(),
-        config: ConfigValue::Map(Vec::new()),
-        env: BTreeMap::new(),
-        services: Vec::new(),
-        constraints: Vec::new(),
-        affinities: Vec::new(),
-        resources: Resources {
-            cpu_mhz: 100,
-            memory_mb: 100,
-            ..Resources::default()
-        },
-        restart: restart(),
-        lifecycle: None,
-        meta: BTreeMap::new(),
-        kill_timeout: Duration::from_secs(5),
-        kill_signal: String::new(),
-        shutdown_delay: Duration::ZERO,
-        logs: LogConfig {
-            max_files: 10,
-            max_file_size_mb: 10,
-            disabled: false,
-        },
-        leader: false,
     }
 }

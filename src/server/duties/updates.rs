@@ -40,7 +40,7 @@ impl Handle {
                 mpsc::error::TrySendError::Full(_) => {
                     ApiError::Busy("too many allocation reports wait".to_string())
                 }
-                mpsc::error::TrySendError::Closed(_) => ApiError::NoLeader,
+                mpsc::error::TrySendError::Closed(_) => ApiError::NotLeader { hint: None },
             })?;
         let lost = |_| ApiError::Unknown("leadership was lost".to_string());
         answer.await.map_err(lost)?

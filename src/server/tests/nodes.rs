@@ -91,7 +91,7 @@ async fn calls_are_refused_while_nobody_leads_and_work_goes_on_in_a_new_term() {
     let mut duties = cluster.server.ctx.duties.subscribe();
     duties.wait_for(Option::is_none).await.unwrap();
     let refused = cluster.register(&job("web", 1)).await;
-    assert_eq!(refused.unwrap_err(), ApiError::NoLeader);
+    assert_eq!(refused.unwrap_err(), ApiError::NotLeader { hint: None });
     cluster.raft.lead(true);
     duties.wait_for(Option::is_some).await.unwrap();
     cluster.register(&job("web", 1)).await.unwrap();
