@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the container images that the tests run, from Debian's packages and without a registry:
 # local/busybox:1, redis:7 and redis:3.2 (the same bytes as redis:7; only its name matters).
-# What is there already is left alone.
+# What is there already is left alone. Also installs the programs that the tests need beside them.
 set -euo pipefail
 
 missing() { ! docker image inspect "$1" >/dev/null 2>&1; }
@@ -41,6 +41,9 @@ import() { # ROOT IMAGE CHANGE…
   tar --owner=0 --group=0 -C "$dir" -c . | docker import "${args[@]}" - "$image" >/dev/null
   echo "made $image"
 }
+
+# A registry of our own, for the tests that pull.
+need docker-registry docker-registry
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -172,6 +172,11 @@ impl Machine {
         self.confirmed = false;
     }
 
+    /// Whether it was told to end.
+    pub fn is_killed(&self) -> bool {
+        self.killed
+    }
+
     /// Whether only the servers' word is missing.
     pub fn is_held(&self) -> bool {
         self.stage == Stage::Held
@@ -213,8 +218,11 @@ impl Machine {
                 message,
                 recoverable,
             } => {
-                self.state
-                    .push(TaskEvent::new(kind, now, &message).with("driver_error", message));
+                let event = match self.killed {
+                    true => TaskEvent::new("Killed", now, "Task successfully killed"),
+                    false => TaskEvent::new(kind, now, &message).with("driver_error", message),
+                };
+                self.state.push(event);
                 self.ended(Ending::NotStarted { recoverable }, now, random)
             }
             Input::Exited(exit) => self.exited(&exit, now, random),

@@ -93,6 +93,7 @@ impl TaskRunner {
     /// Runs until the task is dead or `token` is cancelled; the latter leaves the process alone.
     pub async fn run(mut self, token: CancellationToken) {
         let (mut events, mut operation) = (None, idle());
+        let mut start: Option<CancellationToken> = None;
         if let Some(handle) = self.handle.clone() {
             operation = self.recover(handle);
         }
@@ -117,12 +118,16 @@ impl TaskRunner {
             };
             let running = matches!(input, Input::Started | Input::Reattached);
             let effect = self.step(input);
+            if self.machine.is_killed() {
+                start.take().inspect(CancellationToken::cancel);
+            }
             match effect {
                 Effect::None if running => operation = self.wait(),
                 Effect::None => {}
                 Effect::Start => {
                     let (sink, receiver) = EventSink::new();
                     events = Some(receiver);
+                    start = Some(sink.unwanted().clone());
                     operation = self.start(sink);
                 }
                 Effect::Stop => operation = self.stop(),

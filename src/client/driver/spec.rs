@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::handle::LogTarget;
 use crate::model::driver_config::DriverConfig;
@@ -128,15 +129,29 @@ pub struct DriverEvent {
     pub details: BTreeMap<String, String>,
 }
 
-/// Takes a driver's events while it starts a task.
+/// Takes a driver's events while it starts a task, and tells it when nobody wants the task any
+/// more.
 #[derive(Clone, Debug)]
-pub struct EventSink(mpsc::Sender<DriverEvent>);
+pub struct EventSink {
+    events: mpsc::Sender<DriverEvent>,
+    unwanted: CancellationToken,
+}
 
 impl EventSink {
     /// A sink and where its events come out.
     pub fn new() -> (Self, mpsc::Receiver<DriverEvent>) {
         let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX);
-        (Self(sender), receiver)
+        let sink = Self {
+            events: sender,
+            unwanted: CancellationToken::new(),
+        };
+        (sink, receiver)
+    }
+
+    /// Cancelled when the task is to stop before it has started: what takes long and leaves
+    /// nothing behind need not be waited for.
+    pub fn unwanted(&self) -> &CancellationToken {
+        &self.unwanted
     }
 
     /// Tells one thing. Never waits: an event that nobody takes is dropped, since a task keeps
@@ -148,7 +163,11 @@ impl EventSink {
     /// Tells one thing with details for programs.
     pub fn tell_with(&self, message: impl Into<String>, details: BTreeMap<String, String>) {
         let message = message.into();
-        if self.0.try_send(DriverEvent { message, details }).is_err() {
+        if self
+            .events
+            .try_send(DriverEvent { message, details })
+            .is_err()
+        {
             tracing::debug!(target: "driver", "a task event was dropped");
         }
     }

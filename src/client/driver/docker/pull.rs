@@ -80,7 +80,15 @@ impl Puller {
         };
         let pull = self.join(image, reference, credentials, options.pull_activity_timeout);
         let told = self.tell_until(&pull, image, events);
-        match timeout(&*self.clock, config.pull_timeout, told).await {
+        let told = timeout(&*self.clock, config.pull_timeout, told);
+        let outcome = tokio::select! {
+            biased;
+            outcome = told => outcome,
+            () = events.unwanted().cancelled() => {
+                return Err(failed("the task is to stop".to_string()));
+            }
+        };
+        match outcome {
             Ok(Ok(())) => Ok(()),
             Ok(Err(why)) => Err(failed(explain(&why, image))),
             Err(_) => Err(failed(format!(
