@@ -17,8 +17,8 @@ use crate::http::{self, App};
 use crate::model::{MemberRecord, NodeId, RequestId, ServerRole};
 use crate::rpc::serve::Services;
 use crate::rpc::{
-    Api, ApiService, Call, ClusterToken, ConnKind, Local, LocalService, NodeApi, NodeService, Op,
-    Pool, RemoteApi, RemoteNodes,
+    Api, ApiService, Call, ConnKind, Local, LocalService, NodeApi, NodeService, Op, Pool,
+    RemoteApi, RemoteNodes,
 };
 use crate::ui::Ui;
 
@@ -26,10 +26,11 @@ use super::client_part::{self, Around};
 use super::config::{Addrs, Config};
 use super::dirs::{self, Dirs};
 use super::join::Joiner;
+use super::keys::AgentKeys;
 use super::local::{AgentLocal, Facts};
 use super::membership::Membership;
 use super::remembered::Remembered;
-use super::server_part::ServerPart;
+use super::server_part::{Replica, ServerPart};
 use super::{REVISION, VERSION, sockets};
 
 /// How long each step of a stop may take before the next one starts anyway.
@@ -61,7 +62,7 @@ pub enum BuildError {
     Consensus(#[from] consensus::StartError),
     #[error("client setup failed")]
     Client(#[from] client::StartError),
-    #[error("client setup failed")]
+    #[error("a file of the agent's own cannot be used")]
     Identity(#[from] crate::env::small_file::SmallFileError),
     #[error("could not open the local store")]
     Store(#[from] crate::env::store::StoreError),
@@ -118,12 +119,12 @@ impl Agent {
         let process = CancellationToken::new();
         let store = dirs::open_store(&dirs).await?;
         let rpc_stop = process.child_token();
-        let token = ClusterToken(Vec::new());
-        let pool = Pool::new(env.clone(), token.clone(), rpc_stop.clone());
+        let keys = AgentKeys::load(&env, &dirs.state, config.encrypt.clone()).await?;
+        let pool = Pool::new(env.clone(), keys.tokens(), rpc_stop.clone());
 
-        let server = match &config.server {
+        let replica = match &config.server {
             Some(_) => {
-                let made = ServerPart::start(&config, &env, &dirs, addrs, &pool, &process);
+                let made = Replica::start(&config, &env, &dirs, addrs, &pool, &process);
                 Some(made.await?)
             }
             None => None,
@@ -132,13 +133,19 @@ impl Agent {
             Some(_) => Some(client::load_identity(&env, &dirs.state).await?),
             None => None,
         };
-        let record = member_record(&config, addrs, server.as_ref(), identity);
+        let record = member_record(
+            &config,
+            addrs,
+            replica.as_ref().map(|r| &r.consensus),
+            identity,
+        );
         let own = record.id;
         let gossip_stop = process.child_token();
         let (gossip, gossip_task) = sockets
             .serf
-            .start(record, gossip_stop.clone())
+            .start(record, keys.ring(), gossip_stop.clone())
             .map_err(|e| BuildError::Gossip(Box::new(e)))?;
+        let server = replica.map(|r| r.serve(&env, gossip.members(), &process));
 
         let joiner = Joiner::new(
             env.clone(),
@@ -195,6 +202,8 @@ impl Agent {
                 data_dir: dirs.root.clone(),
                 gossip: gossip.clone(),
                 joiner: joiner.clone(),
+                pool: pool.clone(),
+                keys: keys.clone(),
                 servers: servers_seen,
                 consensus: server.as_ref().map(|s| s.consensus.clone()),
                 client: runs.clone(),
@@ -202,7 +211,7 @@ impl Agent {
         ));
         let services = services(server.as_ref(), runs.as_ref(), &local);
         let rpc = essential_with("rpc", &process, rpc_stop.clone(), |stop| {
-            crate::rpc::serve(env.clone(), sockets.rpc, services, token, stop)
+            crate::rpc::serve(env.clone(), sockets.rpc, services, keys.tokens(), stop)
         });
         let app = app(&config, &env, &api, &local, &pool, runs, rpc_stop);
         let http = essential("http", &process, |stop| {
@@ -449,12 +458,12 @@ fn app(
 fn member_record(
     config: &Config,
     addrs: Addrs,
-    server: Option<&ServerPart>,
+    consensus: Option<&Consensus>,
     identity: Option<client::Identity>,
 ) -> MemberRecord {
-    let id = server.map(|s| s.consensus.id().0);
+    let id = consensus.map(|c| c.id().0);
     let id = id.or(identity.map(|i| i.id.0)).unwrap_or_default();
-    let cluster = server.map(|s| s.consensus.cluster_id());
+    let cluster = consensus.map(Consensus::cluster_id);
     MemberRecord {
         id,
         name: config.name.clone(),

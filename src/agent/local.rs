@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::watch;
 
 use crate::client::Client;
@@ -13,11 +14,16 @@ use crate::consensus::{Consensus, Role};
 use crate::env::{Env, LogRing, Metrics};
 use crate::gossip::{Gossip, GossipError};
 use crate::model::{Member, MemberStatus, Members};
-use crate::rpc::{AgentInfo, Health, Local, LocalError};
+use crate::rpc::{self, AgentInfo, Health, KeyringOp, KeyringReport, Local, LocalError, Pool};
 
 use super::config::{Addrs, Config};
 use super::join::Joiner;
+use super::keys::AgentKeys;
 use super::{REVISION, VERSION};
+
+/// How many members are asked about their keyrings at once, and how long each may take.
+const KEYRINGS_AT_ONCE: usize = 32;
+const KEYRING_LIMIT: Duration = Duration::from_secs(5);
 
 type Section = BTreeMap<String, String>;
 
@@ -29,12 +35,14 @@ pub struct AgentLocal {
 }
 
 /// What it tells about.
-pub struct Facts {
+pub(super) struct Facts {
     pub env: Env,
     pub addrs: Addrs,
     pub data_dir: PathBuf,
     pub gossip: Gossip,
     pub joiner: Joiner,
+    pub pool: Pool,
+    pub keys: AgentKeys,
     /// The rpc addresses of the servers that it asks.
     pub servers: watch::Receiver<Vec<SocketAddr>>,
     /// Absent on an agent that is no server.
@@ -44,7 +52,7 @@ pub struct Facts {
 
 impl AgentLocal {
     /// Gathers what does not change.
-    pub fn new(config: &Config, facts: Facts) -> Self {
+    pub(super) fn new(config: &Config, facts: Facts) -> Self {
         let addrs = facts.addrs;
         let settings = config.client.as_ref();
         let info = AgentInfo {
@@ -132,7 +140,7 @@ impl AgentLocal {
                 .to_string()
         };
         section([
-            ("encrypted", "false".to_string()),
+            ("encrypted", self.facts.keys.ring().seals().to_string()),
             ("failed", count(MemberStatus::Failed)),
             ("left", count(MemberStatus::Left)),
             ("members", members.len().to_string()),
@@ -145,6 +153,26 @@ fn section<const N: usize>(pairs: [(&str, String); N]) -> Section {
         .into_iter()
         .map(|(key, value)| (key.to_string(), value))
         .collect()
+}
+
+impl AgentLocal {
+    async fn keyring_of(
+        &self,
+        member: Member,
+        op: KeyringOp,
+    ) -> (String, Result<Vec<String>, String>) {
+        let record = member.record;
+        let answer = if record.serf_addr == self.info.serf_addr {
+            self.keyring(op).await.map_err(|e| e.to_string())
+        } else {
+            let asked = rpc::keyring_at(&self.facts.pool, record.rpc_addr, op, KEYRING_LIMIT);
+            match asked.await {
+                Ok(answer) => answer.map_err(|e| e.to_string()),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        (record.name, answer)
+    }
 }
 
 impl Local for AgentLocal {
@@ -250,6 +278,40 @@ impl Local for AgentLocal {
                 Err(GossipError::NoSuchMember(name)) => Err(LocalError::NoSuchMember(name)),
                 Err(error) => Err(LocalError::Failed(error.to_string())),
             }
+        }
+        .boxed()
+    }
+
+    fn keyring(&self, op: KeyringOp) -> BoxFuture<'_, Result<Vec<String>, LocalError>> {
+        self.facts.keys.apply(op).boxed()
+    }
+
+    fn keyring_of_all(&self, op: KeyringOp) -> BoxFuture<'_, KeyringReport> {
+        async move {
+            let members = self.members.borrow().clone();
+            let alive = members
+                .into_values()
+                .filter(|m| m.status == MemberStatus::Alive);
+            let asked = alive.map(|m| self.keyring_of(m, op.clone()));
+            // Collected first: the futures must not borrow from a closure of the stream.
+            let asked: Vec<_> = asked.collect();
+            let mut answers = futures_util::stream::iter(asked).buffer_unordered(KEYRINGS_AT_ONCE);
+            let mut report = KeyringReport::default();
+            while let Some((name, answer)) = answers.next().await {
+                report.members += 1;
+                match answer {
+                    Ok(keys) => {
+                        if let Some(first) = keys.first() {
+                            *report.primary.entry(first.clone()).or_default() += 1;
+                        }
+                        for key in keys {
+                            *report.keys.entry(key).or_default() += 1;
+                        }
+                    }
+                    Err(why) => drop(report.failures.insert(name, why)),
+                }
+            }
+            report
         }
         .boxed()
     }

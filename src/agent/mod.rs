@@ -17,6 +17,7 @@ pub mod command;
 pub mod config;
 mod dirs;
 mod join;
+mod keys;
 mod local;
 mod membership;
 mod output;

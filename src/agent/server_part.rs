@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::consensus::{self, Consensus, Peer};
 use crate::env::{Env, Task, spawn_essential};
+use crate::model::Members;
 use crate::rpc::{Api, Forwarding, Pool};
-use crate::server::{Agreed, Server};
+use crate::server::{Agreed, Server, Witness};
 use crate::state;
 
 use super::VERSION;
@@ -25,7 +27,14 @@ pub(super) struct ServerPart {
     pub(super) running: (CancellationToken, Task<()>),
 }
 
-impl ServerPart {
+/// The log and its state: a server that has an id and does nothing yet.
+pub(super) struct Replica {
+    pub(super) consensus: Consensus,
+    state: state::Store,
+    pool: Pool,
+}
+
+impl Replica {
     pub(super) async fn start(
         config: &Config,
         env: &Env,
@@ -52,19 +61,33 @@ impl ServerPart {
             snapshots: consensus::SnapshotRule::default(),
             process: process.clone(),
         });
-        let consensus = consensus.await?;
-        let agreed = Agreed::new(consensus.clone(), state);
-        let server = Server::new(env.clone(), Arc::new(agreed));
+        Ok(Self {
+            consensus: consensus.await?,
+            state,
+            pool: pool.clone(),
+        })
+    }
+
+    /// Starts to answer and, where it leads, to act.
+    pub(super) fn serve(
+        self,
+        env: &Env,
+        members: watch::Receiver<Members>,
+        process: &CancellationToken,
+    ) -> ServerPart {
+        let agreed = Agreed::new(self.consensus.clone(), self.state);
+        let witness = Witness::new(members, self.pool.clone());
+        let server = Server::with_witness(env.clone(), Arc::new(agreed), Some(witness));
         let stop = process.child_token();
         let run = server.clone().run(stop.clone());
         let task = spawn_essential("server", stop.clone(), process.clone(), run);
         let own: Arc<dyn Api> = Arc::new(server);
-        let forwarding = Forwarding::new(env.clone(), pool.clone(), own.clone());
-        Ok(Self {
-            consensus,
+        let forwarding = Forwarding::new(env.clone(), self.pool, own.clone());
+        ServerPart {
+            consensus: self.consensus,
             own,
             forwarding: Arc::new(forwarding),
             running: (stop, task),
-        })
+        }
     }
 }

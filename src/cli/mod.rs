@@ -116,7 +116,6 @@ const MISSING: &[&str] = &[
     "operator autopilot",
     "operator client-state",
     "operator debug",
-    "operator gossip",
     "operator root",
     "operator snapshot",
     "operator utilization",

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::{
     exchange::{Brought, Summary},
     identity::Identity,
+    keyring::Keyring,
     meet::{self, Intro, Refusal},
     records::{RecordError, Records, Sent, Stamp, Stay},
     swim::{self, Dice, Due, HEAD, Swim, Wishes, config, open, seal},
@@ -69,6 +70,7 @@ pub(super) struct Core {
     own: Uuid,
     /// Stands for our region; datagrams of others are refused.
     label: u16,
+    keys: Keyring,
     timers: BinaryHeap<Due>,
     order: u64,
     view: View,
@@ -82,6 +84,8 @@ pub(super) struct Core {
     next_conflict: Instant,
     /// Errors of foca's, by kind, for metrics.
     pub(super) refused: u64,
+    /// Datagrams that no key of ours opens.
+    pub(super) unheard: u64,
     pub(super) renewals: u64,
 }
 
@@ -89,6 +93,7 @@ impl Core {
     pub(super) fn new(
         record: MemberRecord,
         generation: u32,
+        keys: Keyring,
         entropy: Arc<dyn Entropy>,
         now: Instant,
     ) -> Result<(Self, Out), RecordError> {
@@ -113,6 +118,8 @@ impl Core {
             entropy,
             own,
             label,
+            keys,
+            unheard: 0,
             timers: BinaryHeap::new(),
             order: 0,
             view: View::default(),
@@ -145,7 +152,12 @@ impl Core {
     /// Takes one datagram.
     pub(super) fn datagram(&mut self, bytes: &[u8], from: SocketAddr, now: Instant) -> Out {
         let mut out = Out::default();
-        let Some((digest, quiet, body)) = open(self.label, bytes) else {
+        let Some(plain) = swim::unseal(&self.keys, bytes) else {
+            self.unheard += 1;
+            self.keys.not_heard(from, now);
+            return out;
+        };
+        let Some((digest, quiet, body)) = open(self.label, &plain) else {
             self.refused += 1;
             return out;
         };
@@ -452,7 +464,7 @@ impl Core {
         let sealed = wishes
             .sends
             .into_iter()
-            .map(|(to, body)| (to.addr, seal(head, &body)));
+            .map(|(to, body)| (to.addr, seal(&self.keys, head, &body)));
         out.datagrams.extend(sealed);
     }
 

@@ -12,17 +12,18 @@
 //!
 //! Either end refuses whom it must not meet; see [`meet`](super::meet).
 //!
-//! Frames are `version u8 | length u32 | postcard`, bounded by [`FRAME_MAX`] and [`LIMIT`].
+//! Frames are `version u8 | length u32 | postcard`, sealed where a key is set, bounded by [`FRAME_MAX`] and [`LIMIT`].
 
 use std::{collections::BTreeMap, io, time::Duration};
 
 use foca::Member as Row;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
 use super::{
     identity::Identity,
+    keyring::{Keyring, SEAL},
     meet::{Intro, Refusal},
     records::{Sent, Stamp},
     run::Handle,
@@ -30,6 +31,12 @@ use super::{
 use crate::env::Conn;
 
 const VERSION: u8 = 1;
+
+/// The same, sealed.
+const SEALED: u8 = 2;
+
+/// Instead of an answer to what no key here opens, or what is not sealed and should be.
+const UNHEARD: u8 = 3;
 
 /// No version of ours will be above it: text, for one, is.
 const VERSIONS_MAX: u8 = 31;
@@ -93,6 +100,8 @@ pub enum ExchangeError {
     NotMember,
     #[error("{0}")]
     Refused(Box<Refusal>),
+    #[error("the `encrypt` keys of that agent and this one differ, or one of them has none")]
+    Keys,
     #[error("that is this agent itself")]
     Myself,
     #[error("the other end speaks version {0} of the exchange")]
@@ -115,10 +124,11 @@ pub(super) async fn call(
     conn: &mut Conn,
     always: bool,
 ) -> Result<(), ExchangeError> {
+    let line = &mut Line::new(handle, conn);
     let (intro, digest) = handle.intro().await?;
     let own = (intro.id, intro.addr);
-    write(conn, &Frame::Open { intro, digest }).await?;
-    let (theirs, same) = match first(conn).await? {
+    line.write(&Frame::Open { intro, digest }).await?;
+    let (theirs, same) = match line.first().await? {
         Frame::Same { intro } => (intro, true),
         Frame::Differs { intro } => (intro, false),
         Frame::Refused { why } => return Err(ExchangeError::Refused(why)),
@@ -127,23 +137,23 @@ pub(super) async fn call(
     if (theirs.id, theirs.addr) == own {
         return Err(ExchangeError::Myself);
     }
-    meet(handle, conn, theirs).await?;
+    meet(handle, line, theirs).await?;
     if same && !always {
         return Ok(());
     }
     let summary = handle.summary().await?;
-    write(conn, &Frame::Details { summary }).await?;
+    line.write(&Frame::Details { summary }).await?;
     let Frame::Answer {
         summary,
         newer,
         wanted,
-    } = read(conn).await?
+    } = line.read().await?
     else {
         return Err(ExchangeError::Order);
     };
     let records = handle.records_of(wanted).await?;
-    write(conn, &Frame::Records { records }).await?;
-    conn.shutdown().await?;
+    line.write(&Frame::Records { records }).await?;
+    line.conn.shutdown().await?;
     handle
         .merge(Brought {
             rows: summary.rows,
@@ -154,26 +164,30 @@ pub(super) async fn call(
 
 /// The called end.
 pub(super) async fn answer(handle: &Handle, conn: &mut Conn) -> Result<(), ExchangeError> {
-    let Frame::Open {
-        intro: theirs,
-        digest,
-    } = first(conn).await?
-    else {
-        return Err(ExchangeError::Order);
+    let line = &mut Line::new(handle, conn);
+    let (theirs, digest) = match line.first().await {
+        Ok(Frame::Open { intro, digest }) => (intro, digest),
+        Ok(_) => return Err(ExchangeError::Order),
+        Err(ExchangeError::Keys) => {
+            line.conn.write_all(&[UNHEARD]).await?;
+            line.conn.shutdown().await?;
+            return Err(ExchangeError::Keys);
+        }
+        Err(error) => return Err(error),
     };
     let (intro, ours) = handle.intro().await?;
     if theirs.id == intro.id && theirs.addr == intro.addr {
-        write(conn, &Frame::Same { intro }).await?;
+        line.write(&Frame::Same { intro }).await?;
         return Ok(()); // it found itself
     }
-    meet(handle, conn, theirs).await?;
+    meet(handle, line, theirs).await?;
     let answer = if ours == digest {
         Frame::Same { intro }
     } else {
         Frame::Differs { intro }
     };
-    write(conn, &answer).await?;
-    let theirs = match read(conn).await {
+    line.write(&answer).await?;
+    let theirs = match line.read().await {
         Ok(Frame::Details { summary }) => summary,
         Ok(Frame::Refused { why }) => return Err(ExchangeError::Refused(why)),
         Ok(_) => return Err(ExchangeError::Order),
@@ -185,16 +199,13 @@ pub(super) async fn answer(handle: &Handle, conn: &mut Conn) -> Result<(), Excha
     let summary = handle.summary().await?;
     let stamps: BTreeMap<Uuid, Stamp> = theirs.stamps.into_iter().collect();
     let (newer, wanted) = handle.compare(stamps).await?;
-    write(
-        conn,
-        &Frame::Answer {
-            summary,
-            newer,
-            wanted,
-        },
-    )
-    .await?;
-    let Frame::Records { records } = read(conn).await? else {
+    let answer = Frame::Answer {
+        summary,
+        newer,
+        wanted,
+    };
+    line.write(&answer).await?;
+    let Frame::Records { records } = line.read().await? else {
         return Err(ExchangeError::Order);
     };
     handle
@@ -206,59 +217,83 @@ pub(super) async fn answer(handle: &Handle, conn: &mut Conn) -> Result<(), Excha
 }
 
 /// Ends the exchange, and says so, if the other end must not be met.
-async fn meet(handle: &Handle, conn: &mut Conn, theirs: Intro) -> Result<(), ExchangeError> {
+async fn meet(handle: &Handle, line: &mut Line<'_>, theirs: Intro) -> Result<(), ExchangeError> {
     match handle.judge(theirs).await? {
         Ok(()) => Ok(()),
         Err(why) => {
-            write(conn, &Frame::Refused { why: why.clone() }).await?;
-            conn.shutdown().await?;
+            line.write(&Frame::Refused { why: why.clone() }).await?;
+            line.conn.shutdown().await?;
             Err(ExchangeError::Refused(why))
         }
     }
 }
 
-/// The first frame of the other end, which may be no member at all.
-async fn first(conn: &mut Conn) -> Result<Frame, ExchangeError> {
-    match read(conn).await {
-        Err(ExchangeError::Version(version)) if version > VERSIONS_MAX => {
-            Err(ExchangeError::NotMember)
-        }
-        Err(ExchangeError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(ExchangeError::NotMember)
-        }
-        Err(ExchangeError::Codec(_)) => Err(ExchangeError::NotMember),
-        result => result,
-    }
+/// A connection with the keys that seal what goes over it.
+struct Line<'a> {
+    conn: &'a mut Conn,
+    keys: &'a Keyring,
 }
 
-async fn write<T: Serialize>(conn: &mut Conn, frame: &T) -> Result<(), ExchangeError> {
-    let body = postcard::to_stdvec(frame)?;
-    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
-    if length > FRAME_MAX {
-        return Err(ExchangeError::TooLarge(length));
+impl<'a> Line<'a> {
+    fn new(handle: &'a Handle, conn: &'a mut Conn) -> Self {
+        let keys = handle.keys();
+        Self { conn, keys }
     }
-    let mut bytes = Vec::with_capacity(5 + body.len());
-    bytes.push(VERSION);
-    bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&body);
-    conn.write_all(&bytes).await?;
-    Ok(conn.flush().await?)
-}
 
-async fn read<T: DeserializeOwned>(conn: &mut Conn) -> Result<T, ExchangeError> {
-    let version = conn.read_u8().await?;
-    if version != VERSION {
-        return Err(ExchangeError::Version(version));
+    /// The first frame of the other end, which may be no member at all.
+    async fn first(&mut self) -> Result<Frame, ExchangeError> {
+        match self.read().await {
+            Err(ExchangeError::Version(version)) if version > VERSIONS_MAX => {
+                Err(ExchangeError::NotMember)
+            }
+            Err(ExchangeError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(ExchangeError::NotMember)
+            }
+            Err(ExchangeError::Codec(_)) => Err(ExchangeError::NotMember),
+            result => result,
+        }
     }
-    let length = conn.read_u32_le().await?;
-    if length > FRAME_MAX {
-        return Err(ExchangeError::TooLarge(length));
+
+    async fn write(&mut self, frame: &Frame) -> Result<(), ExchangeError> {
+        let mut body = postcard::to_stdvec(frame)?;
+        let seals = self.keys.seals();
+        let length = body.len() + if seals { SEAL } else { 0 };
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        if length > FRAME_MAX {
+            return Err(ExchangeError::TooLarge(length));
+        }
+        let mut bytes = vec![if seals { SEALED } else { VERSION }];
+        bytes.extend_from_slice(&length.to_le_bytes());
+        if seals {
+            body = self.keys.seal(&bytes, &body).ok_or(ExchangeError::Keys)?;
+        }
+        bytes.extend_from_slice(&body);
+        self.conn.write_all(&bytes).await?;
+        Ok(self.conn.flush().await?)
     }
-    // Grows with what arrives, not with what was promised.
-    let mut body = Vec::new();
-    conn.take(length.into()).read_to_end(&mut body).await?;
-    if body.len() as u64 != u64::from(length) {
-        return Err(ExchangeError::Io(io::ErrorKind::UnexpectedEof.into()));
+
+    async fn read(&mut self) -> Result<Frame, ExchangeError> {
+        let version = self.conn.read_u8().await?;
+        match (version, self.keys.seals()) {
+            (VERSION, false) | (SEALED, true) => {}
+            (VERSION | SEALED | UNHEARD, _) => return Err(ExchangeError::Keys),
+            (other, _) => return Err(ExchangeError::Version(other)),
+        }
+        let length = self.conn.read_u32_le().await?;
+        if length > FRAME_MAX {
+            return Err(ExchangeError::TooLarge(length));
+        }
+        // Grows with what arrives, not with what was promised.
+        let mut body = Vec::new();
+        let mut limited = (&mut *self.conn).take(length.into());
+        limited.read_to_end(&mut body).await?;
+        if body.len() as u64 != u64::from(length) {
+            return Err(ExchangeError::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+        if version == SEALED {
+            let bound = [&[SEALED][..], &length.to_le_bytes()].concat();
+            body = self.keys.open(&bound, &body).ok_or(ExchangeError::Keys)?;
+        }
+        Ok(postcard::from_bytes(&body)?)
     }
-    Ok(postcard::from_bytes(&body)?)
 }

@@ -9,6 +9,7 @@
 mod core;
 mod exchange;
 mod identity;
+pub mod keyring;
 mod meet;
 mod records;
 mod run;
@@ -29,6 +30,7 @@ use self::{
 };
 pub use self::{
     exchange::ExchangeError,
+    keyring::{Key, KeyError, Keyring},
     meet::{Refusal, Side},
     records::RecordError,
 };
@@ -96,6 +98,7 @@ impl Bound {
     pub fn start(
         self,
         mut record: MemberRecord,
+        keys: Keyring,
         stop: CancellationToken,
     ) -> Result<(Gossip, Task<()>), RecordError> {
         let env = self.env;
@@ -104,12 +107,13 @@ impl Bound {
         record.version = u64::try_from(seconds).unwrap_or(0) << 16;
         let generation = u32::try_from(seconds).unwrap_or(u32::MAX / 2);
         let now = env.clock.now();
-        let (core, first) = Core::new(record, generation, env.entropy.clone(), now)?;
+        let (core, first) = Core::new(record, generation, keys.clone(), env.entropy.clone(), now)?;
         let members = watch::Sender::new(first.members.clone().unwrap_or_default());
         let watched = members.subscribe();
         let parts = Parts {
             env: env.clone(),
             core,
+            keys,
             socket: self.socket,
             listener: self.listener,
             members,
@@ -137,6 +141,11 @@ pub struct Gossip {
 }
 
 impl Gossip {
+    /// What its traffic is sealed with.
+    pub fn keys(&self) -> &Keyring {
+        self.handle.keys()
+    }
+
     /// Every member known, this agent included, as it changes.
     pub fn members(&self) -> watch::Receiver<Members> {
         self.members.clone()

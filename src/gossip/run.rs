@@ -12,9 +12,10 @@ use uuid::Uuid;
 use super::{
     core::{Core, Out},
     exchange::{self, Brought, ExchangeError, Summary},
+    keyring::{Keyring, SEAL},
     meet::{Intro, Refusal},
     records::{RecordError, Sent, Stamp},
-    swim::DATAGRAM_MAX,
+    swim::{DATAGRAM_MAX, LABEL},
 };
 use crate::{
     env::{Conn, Datagram, Env, Listener, TaskGroup, timeout},
@@ -58,6 +59,7 @@ enum Order {
 #[derive(Clone)]
 pub(super) struct Handle {
     orders: mpsc::Sender<Order>,
+    keys: Keyring,
 }
 
 impl Handle {
@@ -71,6 +73,10 @@ impl Handle {
             .await
             .map_err(|_| ExchangeError::Stopped)?;
         result.await.map_err(|_| ExchangeError::Stopped)
+    }
+
+    pub(super) fn keys(&self) -> &Keyring {
+        &self.keys
     }
 
     /// Who we are, and our digest.
@@ -143,6 +149,7 @@ pub(super) struct Loop {
 pub(super) struct Parts {
     pub(super) env: Env,
     pub(super) core: Core,
+    pub(super) keys: Keyring,
     pub(super) socket: Box<dyn Datagram>,
     pub(super) listener: Box<dyn Listener>,
     pub(super) members: watch::Sender<Members>,
@@ -153,7 +160,10 @@ impl Loop {
     /// The loop, not yet running, and what reaches it. Listening for exchanges starts here.
     pub(super) fn new(parts: Parts) -> (Self, Handle) {
         let (sender, orders) = mpsc::channel(INBOX);
-        let handle = Handle { orders: sender };
+        let handle = Handle {
+            orders: sender,
+            keys: parts.keys,
+        };
         let exchanges = TaskGroup::new(parts.stop.child_token());
         let answering = Answering {
             env: parts.env.clone(),
@@ -178,7 +188,7 @@ impl Loop {
     /// Runs until cancelled or until the agent has left; returns when all exchanges have ended.
     pub(super) async fn run(mut self, first: Out) {
         self.perform(first).await;
-        let mut buffer = vec![0; DATAGRAM_MAX + 1];
+        let mut buffer = vec![0; DATAGRAM_MAX + LABEL + SEAL + 1];
         let mut burst = 0;
         loop {
             let due = self.core.next_due();
@@ -254,6 +264,7 @@ impl Loop {
     fn measure(&self) {
         let metrics = &self.env.metrics;
         metrics.gauge("tumen.gossip.refused", &[], self.core.refused as f64);
+        metrics.gauge("tumen.gossip.unheard", &[], self.core.unheard as f64);
         metrics.gauge("tumen.gossip.renewals", &[], self.core.renewals as f64);
         metrics.gauge(
             "tumen.gossip.members",
@@ -338,6 +349,7 @@ pub(super) fn note(env: &Env, addr: SocketAddr, result: &Result<(), ExchangeErro
     let outcome = match result {
         Ok(()) => "ok",
         Err(ExchangeError::Refused(_)) => "refused",
+        Err(ExchangeError::Keys) => "keys",
         Err(ExchangeError::NotMember | ExchangeError::Version(_)) => "not_ours",
         Err(ExchangeError::TooLarge(_) | ExchangeError::Codec(_) | ExchangeError::Order) => {
             "malformed"
@@ -397,6 +409,9 @@ impl Answering {
                     }
                 };
                 drop(slot);
+                if matches!(result, Err(ExchangeError::Keys)) {
+                    it.handle.keys().not_heard(from, it.env.clock.now());
+                }
                 note(&it.env, from, &result);
             });
     }

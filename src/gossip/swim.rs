@@ -1,6 +1,7 @@
 //! foca as the core uses it: its randomness, what it wishes for, its set-up, its datagrams.
 
 use std::{
+    borrow::Cow,
     num::{NonZeroU8, NonZeroUsize},
     sync::Arc,
     time::Duration,
@@ -9,11 +10,17 @@ use std::{
 use foca::{Config, Foca, Notification, PeriodicParams, PostcardCodec, Timer};
 use tokio::time::Instant;
 
-use super::{identity::Identity, records::Records, view};
+use super::{identity::Identity, keyring::Keyring, records::Records, view};
 use crate::env::Entropy;
 
 /// The first byte of every datagram.
 const VERSION: u8 = 1;
+
+/// The first byte of one that is sealed; it holds a plain one.
+const SEALED: u8 = 2;
+
+/// First byte and label of the region: what stands before the seal.
+pub(super) const LABEL: usize = 3;
 
 /// Version, label of the region, digest, seconds of quiet.
 pub(super) const HEAD: usize = 12;
@@ -103,8 +110,26 @@ pub(super) fn head(label: u16, digest: u64, quiet: u8) -> [u8; HEAD] {
     head
 }
 
-pub(super) fn seal(head: [u8; HEAD], body: &[u8]) -> Vec<u8> {
-    [&head[..], body].concat()
+/// The datagram as it is sent.
+pub(super) fn seal(keys: &Keyring, head: [u8; HEAD], body: &[u8]) -> Vec<u8> {
+    let plain = [&head[..], body].concat();
+    let bound = [SEALED, head[1], head[2]];
+    match keys.seal(&bound, &plain) {
+        Some(sealed) => [&bound[..], &sealed].concat(),
+        None => plain,
+    }
+}
+
+/// The plain datagram; `None`: it is not sealed with a key of ours.
+pub(super) fn unseal<'a>(keys: &Keyring, bytes: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    match (keys.seals(), bytes.split_at_checked(LABEL)) {
+        (true, Some((bound, sealed))) if bound[0] == SEALED => {
+            keys.open(bound, sealed).map(Cow::Owned)
+        }
+        (true, _) => None,
+        (false, Some((bound, _))) if bound[0] == SEALED => None,
+        (false, _) => Some(Cow::Borrowed(bytes)),
+    }
 }
 
 /// Digest, quiet time and body of a datagram of our version and region.

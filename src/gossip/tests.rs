@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{records::tests::record, *};
 use crate::{
     env::{sim::SimWorld, timeout},
-    model::MemberStatus,
+    model::{MemberStatus, ServerRole},
 };
 
 struct Node {
@@ -20,11 +20,18 @@ struct Node {
 }
 
 async fn node(world: &SimWorld, number: u128) -> Node {
+    node_with(world, record(number, 0), Vec::new()).await
+}
+
+/// A member whose number, and machine, its name tells.
+async fn node_with(world: &SimWorld, record: MemberRecord, keys: Vec<Key>) -> Node {
+    let number = record.serf_addr.to_string();
+    let number = number.split([':', '.']).nth(3).unwrap();
     let env = world.env(&format!("m{number}"));
-    let record = record(number, 0);
+    let keys = Keyring::new(keys, env.entropy.clone());
     let bound = bind(env, record.serf_addr).await.unwrap();
     let (name, id, addr) = (record.name.clone(), record.id, bound.addr());
-    let (gossip, task) = bound.start(record, CancellationToken::new()).unwrap();
+    let (gossip, task) = bound.start(record, keys, CancellationToken::new()).unwrap();
     Node {
         name,
         id,
@@ -325,7 +332,8 @@ async fn real_sockets_carry_it_too() {
             .unwrap();
         let mut record = record(number, 0);
         record.serf_addr = bound.addr();
-        let (gossip, task) = bound.start(record, CancellationToken::new()).unwrap();
+        let keys = Keyring::new(Vec::new(), Env::real().entropy);
+        let (gossip, task) = bound.start(record, keys, CancellationToken::new()).unwrap();
         tasks.push(task);
         gossips.push(gossip);
     }
@@ -365,4 +373,97 @@ async fn forty_find_each_other() {
         let took = sees(&world, node, "the death", |m| alive(m) == 39).await;
         assert!(took < Duration::from_secs(20), "{took:?}");
     }
+}
+
+/// Why `from` could not join `to`.
+async fn refused(from: &Node, to: &Node) -> String {
+    from.gossip.meet(to.addr).await.unwrap_err().to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_are_refused_and_nothing_is_merged() {
+    let world = SimWorld::new(11);
+    let nodes = cluster(&world, 2).await;
+    let server = |cluster: u128| ServerRole {
+        expect: 1,
+        cluster: Some(Uuid::from_u128(cluster)),
+    };
+    nodes[0]
+        .gossip
+        .update(move |record| record.server = Some(server(7)))
+        .await
+        .unwrap();
+    let cluster_known = |m: &Members| m.values().any(|m| m.record.server.is_some());
+    sees(&world, &nodes[1], "the server", cluster_known).await;
+
+    let check = async |change: fn(&mut MemberRecord), says: &str| {
+        let mut other = record(9, 0);
+        change(&mut other);
+        other.serf_addr = "10.0.0.9:4648".parse().unwrap();
+        let stranger = node_with(&world, other, Vec::new()).await;
+        for node in &nodes {
+            for said in [
+                refused(&stranger, node).await,
+                refused(node, &stranger).await,
+            ] {
+                assert!(said.contains(says), "{said}");
+            }
+        }
+        assert_eq!(stranger.gossip.members().borrow().len(), 1);
+        stranger.task.stop().await.unwrap();
+    };
+    check(|r| r.region = "mars".to_owned(), "regions do not mix").await;
+    check(|r| r.protocol = (4, 9), "upgrade the older one").await;
+    let other_cluster = |r: &mut MemberRecord| {
+        r.server = Some(ServerRole {
+            expect: 1,
+            cluster: Some(Uuid::from_u128(8)),
+        });
+    };
+    check(other_cluster, "two clusters cannot become one").await;
+    check(|r| r.id = Uuid::from_u128(2), "two agents with the id").await;
+    for node in &nodes {
+        assert_eq!(node.gossip.members().borrow().len(), 2);
+    }
+    let own = nodes[0].gossip.meet(nodes[0].addr).await;
+    assert!(matches!(own, Err(ExchangeError::Myself)), "{own:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_those_with_a_key_hear_each_other() {
+    let world = SimWorld::new(12);
+    let key = |fill: u8| Key::new(vec![fill; 32]).unwrap();
+    let one = node_with(&world, record(1, 0), vec![key(1)]).await;
+    let two = node_with(&world, record(2, 0), vec![key(2), key(1)]).await;
+    let wrong = node_with(&world, record(3, 0), vec![key(3)]).await;
+    let open = node_with(&world, record(4, 0), Vec::new()).await;
+    for stranger in [&wrong, &open] {
+        for said in [refused(stranger, &one).await, refused(&one, stranger).await] {
+            assert!(said.contains("`encrypt` keys"), "{said}");
+        }
+    }
+    // The one key is used here and only known there: neither direction may fail.
+    assert!(refused(&two, &one).await.contains("`encrypt` keys"));
+    let again = one.gossip.meet(two.addr).await;
+    assert!(matches!(again, Err(ExchangeError::Keys)), "{again:?}");
+    two.gossip.keys().use_key(&key(1)).unwrap();
+    two.gossip.meet(one.addr).await.unwrap();
+    for node in [&one, &two] {
+        sees(&world, node, "both", |m| alive(m) == 2).await;
+    }
+    one.gossip
+        .update(|r| r.build = "next".to_owned())
+        .await
+        .unwrap();
+    let id = one.id;
+    sees(&world, &two, "the update", |m| {
+        m[&id].record.build == "next"
+    })
+    .await;
+
+    // Datagrams of others change nothing, sealed otherwise or not at all.
+    let clock = world.env("observer").clock;
+    clock.sleep(Duration::from_secs(20)).await;
+    assert_eq!(alive(&one.gossip.members().borrow()), 2);
+    assert_eq!(wrong.gossip.members().borrow().len(), 1);
 }

@@ -103,6 +103,7 @@ impl Service for LocalService {
                 LocalRequest::Members => {
                     LocalResponse::Members(self.local.members().into_values().collect())
                 }
+                LocalRequest::Keyring(op) => LocalResponse::Keys(self.local.keyring(op).await),
             };
             encode("local response", &response)
         }

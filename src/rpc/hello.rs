@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::{
     codec::{self, CodecError},
@@ -41,6 +42,31 @@ impl ClusterToken {
             .zip(&other.0)
             .fold(0, |all, (a, b)| all | (a ^ b));
         self.0.len() == other.0.len() && differ == 0
+    }
+}
+
+/// The token to show, first, and all that are taken: a key is changed while both ends run.
+#[derive(Clone, Debug)]
+pub struct Tokens(watch::Receiver<Vec<ClusterToken>>);
+
+impl Tokens {
+    pub fn new(tokens: watch::Receiver<Vec<ClusterToken>>) -> Self {
+        Self(tokens)
+    }
+
+    pub fn shown(&self) -> ClusterToken {
+        self.0.borrow().first().cloned().unwrap_or_default()
+    }
+
+    fn has(&self, token: &ClusterToken) -> bool {
+        let tokens = self.0.borrow();
+        tokens.is_empty() && token.0.is_empty() || tokens.iter().any(|t| t.matches(token))
+    }
+}
+
+impl From<ClusterToken> for Tokens {
+    fn from(token: ClusterToken) -> Self {
+        Self(watch::Sender::new(vec![token]).subscribe())
     }
 }
 
@@ -181,7 +207,7 @@ pub async fn greet(
 pub async fn welcome(
     clock: &dyn Clock,
     conn: Conn,
-    token: &ClusterToken,
+    tokens: &Tokens,
     serves: impl Fn(ConnKind) -> Result<(), Refusal>,
 ) -> Result<Greeted, HelloError> {
     let (read, write) = tokio::io::split(conn);
@@ -193,7 +219,7 @@ pub async fn welcome(
             return Err(HelloError::NotOurs);
         }
         let hello: Hello = codec::decode("hello", &frame.payload)?;
-        match judge(&hello, token).and_then(|version| serves(hello.kind).map(|()| version)) {
+        match judge(&hello, tokens).and_then(|version| serves(hello.kind).map(|()| version)) {
             Ok(version) => {
                 let payload = codec::encode("welcome", &version)?;
                 writer
@@ -225,8 +251,8 @@ pub async fn welcome(
 }
 
 /// The newest version that both ends speak.
-fn judge(hello: &Hello, token: &ClusterToken) -> Result<u16, Refusal> {
-    if hello.magic != MAGIC || !hello.token.matches(token) {
+fn judge(hello: &Hello, tokens: &Tokens) -> Result<u16, Refusal> {
+    if hello.magic != MAGIC || !tokens.has(&hello.token) {
         return Err(Refusal::OtherCluster);
     }
     let (theirs, ours) = (hello.versions, VERSIONS);
@@ -252,7 +278,7 @@ mod tests {
 
     #[test]
     fn versions_must_overlap_and_tokens_match() {
-        let ours = ClusterToken(b"secret".to_vec());
+        let ours = Tokens::from(ClusterToken(b"secret".to_vec()));
         assert_eq!(judge(&hello((1, 9), b"secret"), &ours), Ok(1));
         let newer = judge(&hello((2, 9), b"secret"), &ours);
         assert_eq!(newer, Err(Refusal::Version(1, 1, 2, 9)));

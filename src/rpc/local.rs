@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::env::{LogRing, Metrics};
 use crate::model::{Members, NodeId};
@@ -26,6 +27,11 @@ pub trait Local: Send + Sync {
     fn join(&self, addrs: Vec<String>) -> BoxFuture<'_, Result<usize, LocalError>>;
     /// Declares a member gone.
     fn force_leave(&self, name: String, prune: bool) -> BoxFuture<'_, Result<(), LocalError>>;
+    /// Changes the keys that this agent's gossip is sealed with; returns what they are then, the
+    /// one in use first.
+    fn keyring(&self, op: KeyringOp) -> BoxFuture<'_, Result<Vec<String>, LocalError>>;
+    /// The same at every member.
+    fn keyring_of_all(&self, op: KeyringOp) -> BoxFuture<'_, KeyringReport>;
     /// Whether its server and its client work: (`client`, `server`), each absent without the role.
     fn health(&self) -> (Option<Health>, Option<Health>);
     /// The metrics registry.
@@ -63,6 +69,27 @@ pub struct AgentInfo {
     pub response_headers: BTreeMap<String, String>,
 }
 
+/// What to do with the gossip's keys. Append only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyringOp {
+    List,
+    Install(String),
+    Use(String),
+    Remove(String),
+}
+
+/// What the members answered to a [`KeyringOp`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyringReport {
+    /// What went wrong, by member.
+    pub failures: BTreeMap<String, String>,
+    /// How many members have each key.
+    pub keys: BTreeMap<String, u32>,
+    /// How many members use each key.
+    pub primary: BTreeMap<String, u32>,
+    pub members: u32,
+}
+
 /// Whether a role works, and in words why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
@@ -71,7 +98,7 @@ pub struct Health {
 }
 
 /// Why the agent did not do it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum LocalError {
     #[error("{0}")]
     Failed(String),

@@ -25,11 +25,11 @@ pub mod wire;
 
 pub use answer::{ApiService, LocalService, NodeService};
 pub use api::{Answer, Api, ApiError, Body, Call, Op, Query, Read, Reply};
-pub use hello::{ClusterToken, ConnKind};
-pub use local::{AgentInfo, Health, Local, LocalError};
+pub use hello::{ClusterToken, ConnKind, Tokens};
+pub use local::{AgentInfo, Health, KeyringOp, KeyringReport, Local, LocalError};
 pub use node::{NodeAnswer, NodeApi, NodeAsk, NodeError, Nodes};
 pub use pool::{CallError, Pool};
 pub use remote::{Forwarding, RemoteApi};
-pub use remote_local::members_at;
+pub use remote_local::{keyring_at, members_at};
 pub use remote_node::{RemoteNode, RemoteNodes};
 pub use serve::{Reject, Request, Service, Services, StreamService, serve};

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     codec::CodecError,
     frame::{Frame, FrameError, FrameKind, FrameReader, FrameWriter},
-    hello::{self, ClusterToken, ConnKind, Greeted, HelloError, Refusal},
+    hello::{self, ConnKind, Greeted, HelloError, Refusal, Tokens},
     stream::{self, RawStream},
 };
 use crate::env::{Env, TaskGroup, timeout_at};
@@ -114,7 +114,7 @@ pub struct Pool {
 
 struct Inner {
     env: Env,
-    token: ClusterToken,
+    tokens: Tokens,
     group: TaskGroup,
     slots: Mutex<BTreeMap<(SocketAddr, ConnKind), Arc<Slot>>>,
 }
@@ -127,12 +127,12 @@ struct Slot {
 
 impl Pool {
     /// A pool whose connections live as long as `stop` is not cancelled.
-    pub fn new(env: Env, token: ClusterToken, stop: CancellationToken) -> Self {
+    pub fn new(env: Env, tokens: impl Into<Tokens>, stop: CancellationToken) -> Self {
         let group = TaskGroup::new(stop);
         Self {
             inner: Arc::new(Inner {
                 env,
-                token,
+                tokens: tokens.into(),
                 group,
                 slots: Mutex::default(),
             }),
@@ -253,7 +253,8 @@ impl Pool {
             reason: error.to_string(),
         };
         let conn = env.net.connect(addr, CONNECT_LIMIT).await.map_err(failed)?;
-        let greeting = hello::greet(&*env.clock, conn, kind, &self.inner.token).await;
+        let token = self.inner.tokens.shown();
+        let greeting = hello::greet(&*env.clock, conn, kind, &token).await;
         greeting.map_err(|error| match error {
             HelloError::Refused(refusal) => CallError::Refused { addr, refusal },
             HelloError::Silent

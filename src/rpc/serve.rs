@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     frame::{Frame, FrameKind, FrameReader},
-    hello::{self, ClusterToken, ConnKind, Greeted, HelloError, Refusal},
+    hello::{self, ConnKind, Greeted, HelloError, Refusal, Tokens},
     pool::{Ended, IN_FLIGHT_MAX, count_frame_error, next_frame, write_frames},
     stream::{self, RawStream},
 };
@@ -109,14 +109,14 @@ pub async fn serve(
     env: Env,
     listener: Box<dyn Listener>,
     services: Services,
-    token: ClusterToken,
+    tokens: impl Into<Tokens>,
     stop: CancellationToken,
 ) {
     let group = TaskGroup::new(stop.child_token());
     let shared = Arc::new(Shared {
         env,
         services,
-        token,
+        tokens: tokens.into(),
         open: AtomicUsize::new(0),
         group: group.clone(),
     });
@@ -150,7 +150,7 @@ pub async fn serve(
 struct Shared {
     env: Env,
     services: Services,
-    token: ClusterToken,
+    tokens: Tokens,
     open: AtomicUsize,
     group: TaskGroup,
 }
@@ -164,7 +164,7 @@ impl Shared {
             }
             self.services.serves(kind)
         };
-        let welcome = hello::welcome(&*self.env.clock, conn, &self.token, serves);
+        let welcome = hello::welcome(&*self.env.clock, conn, &self.tokens, serves);
         let greeted = tokio::select! {
             biased;
             greeted = welcome => greeted,

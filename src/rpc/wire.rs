@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     api::{Answer, ApiError, Call, Query, Reply},
+    local::{KeyringOp, LocalError},
     node::{ExecOpen, NodeAnswer, NodeAsk, NodeError, StreamOpen},
 };
 use crate::model::Member;
@@ -39,12 +40,15 @@ pub type NodeResponse = Result<NodeAnswer, NodeError>;
 pub enum LocalRequest {
     /// → [`LocalResponse::Members`]
     Members,
+    /// → [`LocalResponse::Keys`]
+    Keyring(KeyringOp),
 }
 
 /// Its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LocalResponse {
     Members(Vec<Member>),
+    Keys(Result<Vec<String>, LocalError>),
 }
 
 /// What a stream is opened for. Its first frame is a [`StreamOpened`].

@@ -22,6 +22,7 @@ pub mod replicated;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ pub use agreed::Agreed;
 use duties::Duties;
 use duties::liveness::Seen;
 pub use replicated::{Leadership, ProposeError, Replicated};
+pub use witness::Witness;
 
 /// One server. Cloning shares it.
 #[derive(Clone)]
@@ -49,6 +51,8 @@ pub(crate) struct Ctx {
     pub raft: Arc<dyn Replicated>,
     /// When each node was last heard of.
     pub seen: Seen,
+    /// How the leader asks a node whether it lives; without it only silence counts.
+    pub witness: Option<Witness>,
     /// The duties of the term that this server leads.
     pub duties: watch::Sender<Option<Arc<Duties>>>,
     /// Cancelled when a duty panicked.
@@ -58,6 +62,11 @@ pub(crate) struct Ctx {
 impl Server {
     /// A server on a replicated log. Nothing runs before [`Server::run`].
     pub fn new(env: Env, raft: Arc<dyn Replicated>) -> Self {
+        Self::with_witness(env, raft, None)
+    }
+
+    /// A server that finds out early when a node's machine or agent dies.
+    pub fn with_witness(env: Env, raft: Arc<dyn Replicated>, witness: Option<Witness>) -> Self {
         let seen = Seen::new(env.clock.clone());
         let (duties, _) = watch::channel(None);
         Self {
@@ -65,6 +74,7 @@ impl Server {
                 env,
                 raft,
                 seen,
+                witness,
                 duties,
                 broken: CancellationToken::new(),
             }),

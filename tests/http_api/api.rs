@@ -519,6 +519,31 @@ async fn a_huge_body_is_refused() {
 }
 
 #[tokio::test]
+async fn the_keyring_is_changed_everywhere_or_the_failures_are_told() {
+    let server = Server::start(cluster()).await;
+    let check = async |method: &str, what: &str, status: u16, text: &str| {
+        let path = format!("/v1/agent/keyring/{what}");
+        let body = match method {
+            "PUT" => r#"{"Key": "a2V5"}"#,
+            _ => "",
+        };
+        let answer = server.send(method, &path, &[], body).await;
+        assert_eq!(
+            (answer.status, answer.text()),
+            (status, text),
+            "{method} {what}"
+        );
+    };
+    let all = r#"{"Messages":{},"Keys":{"a2V5":2},"PrimaryKeys":{"a2V5":2},"NumNodes":2}"#;
+    check("GET", "list", 200, all).await;
+    check("PUT", "install", 200, all).await;
+    check("PUT", "use", 200, all).await;
+    let failed = "1/2 nodes reported failure: dev1: the key is in use: use another one first";
+    check("PUT", "remove", 500, failed).await;
+    check("GET", "install", 405, "Invalid method").await;
+}
+
+#[tokio::test]
 async fn writes_report_what_the_cluster_says() {
     let server = Server::start(cluster()).await;
     let refuse = |error| server.fake.state.lock().unwrap().refusal = Some(error);

@@ -480,6 +480,24 @@ impl Local for Fake {
         Box::pin(async move { Err(LocalError::NoSuchMember(name)) })
     }
 
+    fn keyring(&self, _: KeyringOp) -> BoxFuture<'_, Result<Vec<String>, LocalError>> {
+        Box::pin(async { Ok(vec!["a2V5".to_string()]) })
+    }
+
+    fn keyring_of_all(&self, op: KeyringOp) -> BoxFuture<'_, KeyringReport> {
+        let mut report = KeyringReport {
+            members: 2,
+            keys: BTreeMap::from([("a2V5".to_string(), 2)]),
+            primary: BTreeMap::from([("a2V5".to_string(), 2)]),
+            ..KeyringReport::default()
+        };
+        if op == KeyringOp::Remove("a2V5".to_string()) {
+            let why = "the key is in use: use another one first".to_string();
+            report.failures.insert("dev1".to_string(), why);
+        }
+        Box::pin(async move { report })
+    }
+
     fn health(&self) -> (Option<Health>, Option<Health>) {
         let health = |ok| {
             Some(Health {

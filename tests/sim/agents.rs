@@ -14,7 +14,7 @@ use tumen::client::{self, Client};
 use tumen::consensus::{self, Consensus, Peer};
 use tumen::env::sim::SimWorld;
 use tumen::env::{Env, Store, Task, spawn};
-use tumen::gossip::{self, Gossip};
+use tumen::gossip::{self, Gossip, Keyring};
 use tumen::model::node::NodeReserved;
 use tumen::model::{AllocId, MemberRecord, MemberStatus, Members, ServerRole};
 use tumen::rpc::serve::Services;
@@ -128,7 +128,8 @@ impl Machine {
         record: MemberRecord,
     ) -> (Gossip, Vec<Task<()>>) {
         let bound = gossip::bind(self.env.clone(), record.serf_addr).await;
-        let (gossip, running) = bound.unwrap().start(record, stop.clone()).unwrap();
+        let keys = Keyring::new(Vec::new(), self.env.entropy.clone());
+        let (gossip, running) = bound.unwrap().start(record, keys, stop.clone()).unwrap();
         let (env, seeds, own) = (self.env.clone(), self.seeds.clone(), gossip.clone());
         let join = async move {
             while own.join(&seeds).await.is_empty() {

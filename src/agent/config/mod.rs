@@ -18,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::gossip::Key;
 use crate::model::ConfigValue;
 
 use reader::Reader;
@@ -45,6 +46,8 @@ pub struct Config {
     pub advertise: Addrs,
     pub ports: Ports,
     pub join: JoinConfig,
+    /// What the gossip is sealed with, and the rpc port guarded by.
+    pub encrypt: Option<Key>,
     /// Whether SIGINT leaves the cluster for good, rather than stopping for a while.
     pub leave_on_interrupt: bool,
     pub leave_on_terminate: bool,

@@ -11,6 +11,7 @@ use super::{
     Addrs, ClientConfig, Config, HTTP_PORT, JoinConfig, Machine, Ports, RPC_PORT, SERF_PORT,
     ServerConfig, template,
 };
+use crate::gossip::Key;
 use crate::model::ConfigValue;
 
 impl Reader<'_> {
@@ -74,6 +75,7 @@ impl Reader<'_> {
                 serf_named: server_on || self.is_set("ports.serf"),
             },
             join: self.join(client_on),
+            encrypt: self.encrypt(),
             leave_on_interrupt: self.bool("leave_on_interrupt", false),
             leave_on_terminate: self.bool("leave_on_terminate", false),
             server: server_on.then(|| self.server()),
@@ -240,6 +242,13 @@ impl Reader<'_> {
             }
         }
         join
+    }
+
+    fn encrypt(&mut self) -> Option<Key> {
+        let text = self.text("server.encrypt")?;
+        let key = Key::parse(&text);
+        key.map_err(|error| self.mistakes.push(format!("server.encrypt: {error}")))
+            .ok()
     }
 
     fn server(&mut self) -> ServerConfig {

@@ -248,10 +248,7 @@ pub const KEYS: &[(&str, Fate)] = &[
     ("server.server_join.retry_join", Used),
     ("server.server_join.retry_interval", Used),
     ("server.server_join.retry_max", Used),
-    (
-        "server.encrypt",
-        Refused("gossip encryption is not supported yet"),
-    ),
+    ("server.encrypt", Used),
     ("server.rejoin_after_leave", Used),
     ("server.non_voting_server", ENTERPRISE),
     ("server.redundancy_zone", ENTERPRISE),

@@ -67,7 +67,7 @@ fn every_mistake_is_told_at_once() {
     let has = |part: &str| assert!(told.iter().any(|m| m.contains(part)), "{part} in {told:?}");
     has("a.hcl:2: unexpected keys foo");
     has("a.hcl:5: server unexpected keys bananas");
-    has("a.hcl:6: server.encrypt cannot be used");
+    has("server.encrypt: the key is not base64");
     has("client.max_kill_timeout can't parse time duration 5 days");
     has("data-dir must be given as an absolute path: got rel");
     has("a.hcl:13: ports.http must be a whole number in its range");

@@ -5,6 +5,7 @@ pub mod alloc;
 pub mod cluster;
 pub mod deployment;
 pub mod eval;
+pub mod gossip;
 pub mod job;
 pub mod misc;
 pub mod namespace;
@@ -18,7 +19,7 @@ use super::registry::Command;
 
 /// Every command there is.
 pub fn all() -> Vec<&'static Command> {
-    let families: [&[Command]; 12] = [
+    let families: [&[Command]; 13] = [
         agent::COMMANDS,
         job::COMMANDS,
         alloc::COMMANDS,
@@ -27,6 +28,7 @@ pub fn all() -> Vec<&'static Command> {
         deployment::COMMANDS,
         cluster::COMMANDS,
         operator::COMMANDS,
+        gossip::COMMANDS,
         service::COMMANDS,
         namespace::COMMANDS,
         status::COMMANDS,

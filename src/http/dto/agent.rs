@@ -47,6 +47,24 @@ wire! {
     }
 }
 
+wire! {
+    /// `PUT /v1/agent/keyring/…`
+    pub struct KeyringRequest {
+        pub key: String,
+    }
+
+    /// `/v1/agent/keyring/…`
+    pub struct KeyringResponse {
+        /// What went wrong, by member.
+        pub messages: BTreeMap<String, String>,
+        /// How many members have each key.
+        pub keys: BTreeMap<String, u32>,
+        /// How many members use each key.
+        pub primary_keys: BTreeMap<String, u32>,
+        pub num_nodes: u32,
+    }
+}
+
 /// `GET /v1/agent/health`; only the roles that the agent has.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]

@@ -15,7 +15,7 @@ use crate::http::error::HttpError;
 use crate::http::respond;
 use crate::http::serve::Streamed;
 use crate::model::member::Member;
-use crate::rpc::{AgentInfo, Health, LocalError};
+use crate::rpc::{AgentInfo, Health, KeyringOp, LocalError};
 
 /// The level of Nomad's API that is answered here, which tools compare.
 const COMPATIBLE_VERSION: &str = "2.0.6";
@@ -33,9 +33,8 @@ pub(super) async fn agent(ctx: &Ctx, tail: &str) -> Result<Response, HttpError> 
         "reload" | "host" | "schedulers" | "schedulers/config" | "monitor/export" => {
             Err(HttpError::unavailable(&format!("/v1/agent/{tail}")))
         }
-        _ if tail.starts_with("pprof") || tail.starts_with("keyring") => {
-            Err(HttpError::unavailable(&format!("/v1/agent/{tail}")))
-        }
+        _ if let Some(what) = tail.strip_prefix("keyring/") => keyring(ctx, what).await,
+        _ if tail.starts_with("pprof") => Err(HttpError::unavailable(&format!("/v1/agent/{tail}"))),
         _ => Err(HttpError::no_such_path()),
     }
 }
@@ -211,6 +210,46 @@ async fn join(ctx: &Ctx) -> Result<Response, HttpError> {
         },
     };
     ctx.plain_json(&response)
+}
+
+/// The gossip's keys, at every member.
+async fn keyring(ctx: &Ctx, what: &str) -> Result<Response, HttpError> {
+    let op = match what {
+        "list" => {
+            ctx.get()?;
+            KeyringOp::List
+        }
+        "install" | "use" | "remove" => {
+            ctx.put()?;
+            let request: KeyringRequest = ctx.decode()?;
+            match what {
+                "install" => KeyringOp::Install(request.key),
+                "use" => KeyringOp::Use(request.key),
+                _ => KeyringOp::Remove(request.key),
+            }
+        }
+        _ => return Err(HttpError::no_such_path()),
+    };
+    let report = ctx.app.local.keyring_of_all(op).await;
+    if !report.failures.is_empty() {
+        let failed = report.failures.len();
+        let told: Vec<_> = report.failures.iter().take(5).collect();
+        let told: Vec<_> = told
+            .iter()
+            .map(|(name, why)| format!("{name}: {why}"))
+            .collect();
+        return Err(HttpError::failed(format!(
+            "{failed}/{} nodes reported failure: {}",
+            report.members,
+            told.join("; ")
+        )));
+    }
+    ctx.plain_json(&KeyringResponse {
+        messages: report.failures,
+        keys: report.keys,
+        primary_keys: report.primary,
+        num_nodes: report.members,
+    })
 }
 
 async fn force_leave(ctx: &Ctx) -> Result<Response, HttpError> {

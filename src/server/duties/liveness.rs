@@ -1,14 +1,19 @@
-//! Notices that a node fell silent.
+//! Notices that a node is gone.
 //!
-//! A client holds one long poll against a server. While a poll is open its node lives; after
-//! the last one closed, it has [`SILENCE_MAX`] to open another. Then the node is down, its
-//! allocations are lost, and every job with allocations there is evaluated. A client that said
-//! it would be back has [`RESTART_GRACE`].
+//! A client holds one long poll against a server. A node whose poll is closed for
+//! [`QUIET_MAX`], or whom the gossip takes for dead, is asked ([`Witness::ask`]). What answers
+//! lives. A machine that does not answer is down at once; where only the agent's process died,
+//! what it runs most likely runs on, so the agent has [`AGENT_RESTART_GRACE`] to return. Down
+//! means that its allocations are lost and every job with allocations there is evaluated.
+//!
+//! Without any such sign, a node that asks for nothing is down after [`SILENCE_MAX`]. A client
+//! that said it would be back has [`RESTART_GRACE`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use tokio::time::Instant;
 
 use super::duty;
@@ -18,12 +23,21 @@ use crate::model::{
     Allocation, ClusterView, EvalTrigger, Evaluation, JobKey, Node, NodeId, NodeStatus,
 };
 use crate::server::Ctx;
+use crate::server::witness::{Failed, Verdict, Witness};
 use crate::state::{Change, Snapshot};
 
 /// How long a node may be without an open poll.
 pub const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How long one may be that said it would be back.
 pub const RESTART_GRACE: Duration = Duration::from_secs(60);
+/// How long a node may be without an open poll before it is asked.
+const QUIET_MAX: Duration = Duration::from_secs(1);
+/// How long a node's agent may be dead on a machine that lives.
+pub const AGENT_RESTART_GRACE: Duration = Duration::from_secs(5);
+/// A node that answered is not asked again before this.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+/// How many nodes are asked at once.
+const ASKED_MAX: usize = 64;
 /// How often the leader looks.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -88,20 +102,33 @@ impl Seen {
 
     /// Whether a node has been silent for too long.
     fn is_silent(&self, node: NodeId) -> bool {
+        !self.is_excused(node) && self.is_without_poll(node, SILENCE_MAX)
+    }
+
+    /// Whether a node has been silent for so long that it is worth a question.
+    fn is_quiet(&self, node: NodeId) -> bool {
+        self.is_without_poll(node, QUIET_MAX)
+    }
+
+    /// Whether a node said that it would be back, and has not been yet.
+    fn is_excused(&self, node: NodeId) -> bool {
+        let now = self.clock.now();
+        let nodes = self.lock();
+        let contact = nodes.by_id.get(&node);
+        contact
+            .and_then(|c| c.excused_until)
+            .is_some_and(|at| now < at)
+    }
+
+    fn is_without_poll(&self, node: NodeId, most: Duration) -> bool {
         let now = self.clock.now();
         let nodes = self.lock();
         let contact = nodes.by_id.get(&node);
         if contact.is_some_and(|c| c.open_polls > 0) {
             return false;
         }
-        if contact
-            .and_then(|c| c.excused_until)
-            .is_some_and(|at| now < at)
-        {
-            return false;
-        }
         let last = contact.map(|c| c.last).max(nodes.term_began);
-        last.is_some_and(|last| now.saturating_duration_since(last) > SILENCE_MAX)
+        last.is_some_and(|last| now.saturating_duration_since(last) > most)
     }
 
     fn contact(&self, node: NodeId, change: impl FnOnce(&mut Contact)) {
@@ -144,23 +171,109 @@ impl Drop for OpenPoll {
 }
 
 pub(super) fn start(ctx: &Arc<Ctx>, term: &TaskGroup) {
-    let own = ctx.clone();
-    duty(ctx, term, "liveness", async move {
-        loop {
-            own.env.clock.sleep(TICK).await;
-            let view = own.snapshot();
-            own.seen.retain(&view);
-            for node in view.nodes() {
-                if node.status != NodeStatus::Down && own.seen.is_silent(node.id) {
-                    mark_down(&own, &view, &node).await;
-                }
-            }
-        }
-    });
+    let watcher = Watcher {
+        ctx: ctx.clone(),
+        witness: ctx.witness.clone(),
+        asked: BTreeMap::new(),
+    };
+    duty(ctx, term, "liveness", watcher.run());
 }
 
-async fn mark_down(ctx: &Ctx, view: &Snapshot, node: &Node) {
-    tracing::warn!(target: "server", node = %node.id, name = %node.name, "a node fell silent");
+/// Looks after the nodes for one term.
+struct Watcher {
+    ctx: Arc<Ctx>,
+    witness: Option<Witness>,
+    asked: BTreeMap<NodeId, Asked>,
+}
+
+/// What came of asking a suspected node.
+#[derive(Clone, Copy)]
+struct Asked {
+    at: Instant,
+    /// Since when its port refuses.
+    refuses_since: Option<Instant>,
+}
+
+impl Watcher {
+    async fn run(mut self) {
+        loop {
+            self.wait().await;
+            let view = self.ctx.snapshot();
+            self.ctx.seen.retain(&view);
+            let mut suspects = Vec::new();
+            let failed = self.witness.as_ref().map(Witness::failed);
+            for node in view.nodes() {
+                if node.status == NodeStatus::Down {
+                    continue;
+                }
+                if self.ctx.seen.is_silent(node.id) {
+                    mark_down(&self.ctx, &view, &node, "it asks for nothing any more").await;
+                } else if failed.as_ref().is_some_and(|f| self.suspects(&node, f)) {
+                    suspects.push(node);
+                }
+            }
+            self.asked.retain(|id, _| view.node(*id).is_some());
+            self.ask_all(&view, suspects).await;
+        }
+    }
+
+    async fn wait(&mut self) {
+        let tick = self.ctx.env.clock.sleep(TICK);
+        match &mut self.witness {
+            Some(witness) => tokio::select! {
+                biased;
+                () = witness.changed() => {}
+                () = tick => {}
+            },
+            None => tick.await,
+        }
+    }
+
+    /// Whether there is a reason to ask a node now.
+    fn suspects(&self, node: &Node, failed: &Failed) -> bool {
+        if self.ctx.seen.is_excused(node.id) {
+            return false;
+        }
+        let now = self.ctx.env.clock.now();
+        let asked = self.asked.get(&node.id);
+        let again =
+            asked.is_none_or(|asked| asked.refuses_since.is_some() || now >= asked.at + ASK_EVERY);
+        again && (failed.has(node) || self.ctx.seen.is_quiet(node.id))
+    }
+
+    async fn ask_all(&mut self, view: &Snapshot, suspects: Vec<Arc<Node>>) {
+        let Some(witness) = self.witness.clone() else {
+            return;
+        };
+        let questions = suspects.into_iter().map(|node| {
+            let witness = witness.clone();
+            async move { (witness.ask(node.rpc_addr).await, node) }
+        });
+        let mut answers = futures_util::stream::iter(questions).buffer_unordered(ASKED_MAX);
+        while let Some((verdict, node)) = answers.next().await {
+            let now = self.ctx.env.clock.now();
+            let before = self.asked.get(&node.id).and_then(|a| a.refuses_since);
+            let refuses_since = match verdict {
+                Verdict::ProcessDead => before.or(Some(now)),
+                Verdict::Lives | Verdict::Silent => None,
+            };
+            let asked = Asked {
+                at: now,
+                refuses_since,
+            };
+            self.asked.insert(node.id, asked);
+            let graceless = refuses_since.is_some_and(|since| now >= since + AGENT_RESTART_GRACE);
+            if verdict == Verdict::Silent {
+                mark_down(&self.ctx, view, &node, "its machine does not answer").await;
+            } else if graceless {
+                mark_down(&self.ctx, view, &node, "its agent died and did not return").await;
+            }
+        }
+    }
+}
+
+async fn mark_down(ctx: &Ctx, view: &Snapshot, node: &Node, why: &'static str) {
+    tracing::warn!(target: "server", node = %node.id, name = %node.name, why, "a node is down");
     let change = Change::NodeStatus {
         id: node.id,
         status: NodeStatus::Down,

@@ -2,6 +2,7 @@
 
 mod drain;
 mod jobs;
+mod liveness;
 mod nodes;
 mod pools;
 mod updates;
