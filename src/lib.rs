@@ -16,6 +16,7 @@
 //! - [`http`]: Nomad's `/v1` API.
 //! - [`ui`]: server-rendered pages.
 //! - [`agent`]: configuration and the composition root.
+//! - [`testnet`]: local clusters of real processes, and the demo.
 //! - [`cli`]: the commands.
 
 #![cfg_attr(
@@ -40,4 +41,5 @@ pub mod rpc;
 pub mod scheduler;
 pub mod server;
 pub mod state;
+pub mod testnet;
 pub mod ui;

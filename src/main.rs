@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use tumen::client::driver::{SUPERVISE, supervise_main};
+use tumen::testnet::{DETACH, detach_main};
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
                 .collect();
             supervise_main(&rest)
         }
+        Some((first, rest)) if first == DETACH => detach_main(rest),
         Some(_) | None => tumen::cli::run(args),
     }
 }

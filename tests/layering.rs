@@ -79,8 +79,27 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
         "the composition root knows all but the commands",
     ),
     (
+        "testnet",
+        &[
+            "model",
+            "env",
+            "jobspec",
+            "state",
+            "scheduler",
+            "rpc",
+            "gossip",
+            "consensus",
+            "server",
+            "client",
+            "http",
+            "ui",
+            "agent",
+        ],
+        "a testnet starts agents; commands are above it",
+    ),
+    (
         "cli",
-        &["model", "env", "jobspec", "http::dto", "agent"],
+        &["model", "env", "jobspec", "http::dto", "agent", "testnet"],
         "commands talk HTTP",
     ),
 ];

@@ -52,7 +52,7 @@ pub(super) async fn start(
         cores: facts.cpu_cores,
         state_dir: dirs.state.clone(),
     };
-    let drivers = drivers(config, env, &about)?;
+    let drivers = drivers(config, settings, env, &about)?;
     let parts = client::Parts {
         env: env.clone(),
         api,
@@ -107,22 +107,33 @@ fn node_config(
 }
 
 /// The drivers of this node. One that is switched off is not there; one whose engine is away is,
-/// and its fingerprint says why.
-fn drivers(config: &Config, env: &Env, about: &NodeFacts) -> Result<Drivers, BuildError> {
+/// and its fingerprint says why. The mock is there in dev mode, or where it is named.
+fn drivers(
+    config: &Config,
+    settings: &ClientConfig,
+    env: &Env,
+    about: &NodeFacts,
+) -> Result<Drivers, BuildError> {
+    let named = |driver: &str| {
+        let list = settings.drivers.as_ref();
+        list.map(|list| list.iter().any(|name| name == driver))
+    };
     // Containers and processes outlive the agent: this token only ends the pumps, and
     // `Client::detach` is what cancels those.
     let token = CancellationToken::new();
     let mut drivers = Drivers::new();
-    let options = DockerOptions::from_settings(&config.docker)
-        .map_err(|mistakes| BuildError::Driver(mistakes.join("\n")))?;
-    let docker = DockerDriver::new(env.clock.clone(), options, about.clone(), token.clone())
-        .map_err(|e| BuildError::Driver(e.to_string()))?;
-    drivers.insert("docker", Arc::new(docker));
-    if config.raw_exec {
+    if named("docker").unwrap_or(true) {
+        let options = DockerOptions::from_settings(&config.docker)
+            .map_err(|mistakes| BuildError::Driver(mistakes.join("\n")))?;
+        let docker = DockerDriver::new(env.clock.clone(), options, about.clone(), token.clone())
+            .map_err(|e| BuildError::Driver(e.to_string()))?;
+        drivers.insert("docker", Arc::new(docker));
+    }
+    if config.raw_exec && named("raw_exec").unwrap_or(true) {
         let raw_exec = RawExecDriver::new(env.clock.clone(), about.core_mhz, token.clone());
         drivers.insert("raw_exec", Arc::new(raw_exec));
     }
-    if config.dev {
+    if named("mock_driver").unwrap_or(config.dev) {
         let mock = MockDriver::new(env.clock.clone(), env.files.clone(), token);
         drivers.insert("mock_driver", Arc::new(mock));
     }

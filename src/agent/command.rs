@@ -10,6 +10,7 @@ use crate::env::{Env, LogRing};
 use super::build::Agent;
 use super::config::settings::{self, Settings};
 use super::config::{Config, Machine, flags};
+use super::notify;
 use super::output::{Gate, complain, describe, say};
 
 /// Threads for blocking work, all of it short: file operations of logs and allocations. A burst
@@ -126,6 +127,7 @@ async fn serve(args: &[String], settings: Settings, config: Config) -> Result<()
     let cause = until_told(&agent, &mut reload)
         .await
         .map_err(|e| vec![format!("Error starting agent: {e}")])?;
+    notify::stopping();
     let failed = agent.has_failed();
     if !failed {
         say(&format!("==> Caught signal: {cause}"));
@@ -149,6 +151,7 @@ async fn until_told(agent: &Agent, reload: &mut Reload<'_>) -> std::io::Result<&
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    notify::ready();
     loop {
         tokio::select! {
             biased;

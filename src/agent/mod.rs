@@ -20,6 +20,7 @@ mod join;
 mod keys;
 mod local;
 mod membership;
+pub mod notify;
 mod output;
 mod remembered;
 mod server_part;

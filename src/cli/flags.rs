@@ -99,6 +99,20 @@ impl Args {
         Ok(args)
     }
 
+    /// Reads the flags that stand behind the first words too.
+    pub fn anywhere(mut self, allowed: &[&'static [Flag]]) -> Result<Self, FlagError> {
+        let mut rest = std::mem::take(&mut self.rest);
+        while !rest.is_empty() {
+            self.rest.push(rest.remove(0));
+            let more = Self::parse(allowed, &rest)?;
+            for (name, values) in more.given {
+                self.given.entry(name).or_default().extend(values);
+            }
+            rest = more.rest;
+        }
+        Ok(self)
+    }
+
     fn one<'a>(
         &mut self,
         allowed: &[&'static [Flag]],
@@ -232,6 +246,17 @@ mod tests {
         assert!(!args.on("json"));
         assert_eq!(args.rest, ["web", "-json"]);
         assert_eq!(parse("- -json").unwrap().rest, ["-", "-json"]);
+    }
+
+    #[test]
+    fn flags_may_stand_behind_words_where_a_command_takes_that() {
+        let read = |line: &str| parse(line).unwrap().anywhere(&[FLAGS]);
+        let args = read("-t=1 web -json api -t=2").unwrap();
+        assert!(args.on("json"));
+        assert_eq!(args.value("t"), Some("2"));
+        assert_eq!(args.rest, ["web", "api"]);
+        let unknown = read("web -frob").unwrap_err();
+        assert_eq!(unknown, FlagError::Unknown("frob".into()));
     }
 
     #[test]

@@ -74,6 +74,7 @@ const GROUPS: &[Group] = &[
     group("service", "Look at services"),
     group("namespace", "Look at namespaces"),
     group("system", "Tend the cluster"),
+    group("testnet", "Run clusters of real processes on this machine"),
 ];
 
 const fn group(name: &'static str, summary: &'static str) -> Group {
@@ -130,7 +131,9 @@ const MISSING: &[&str] = &[
     "client-config",
 ];
 
-const COMMON: &[&str] = &["run", "stop", "status", "alloc", "job", "node", "agent"];
+const COMMON: &[&str] = &[
+    "demo", "run", "stop", "status", "alloc", "job", "node", "agent", "testnet",
+];
 
 fn registry() -> Registry {
     Registry {

@@ -17,22 +17,30 @@ pub struct Identity {
     pub secret: Uuid,
 }
 
+/// Reads the identity in `dir`; `None` where no client ever was.
+pub async fn load(env: &Env, dir: &Path) -> Result<Option<Identity>, SmallFileError> {
+    let path = dir.join("node");
+    let Some(bytes) = small_file::load(&*env.disk, &path, MAGIC).await? else {
+        return Ok(None);
+    };
+    let uuid = |range| bytes.get(range).and_then(|b| Uuid::from_slice(b).ok());
+    match (uuid(0..16), uuid(16..32)) {
+        (Some(id), Some(secret)) => Ok(Some(Identity {
+            id: NodeId(id),
+            secret,
+        })),
+        (None | Some(_), None | Some(_)) => Err(SmallFileError::Damaged {
+            path,
+            why: "it is too short",
+        }),
+    }
+}
+
 /// Reads the identity in `dir`, or makes one and writes it before anybody hears of it. Damage is
 /// an error: a new identity would leave the old node's allocations running unowned.
 pub async fn load_or_create(env: &Env, dir: &Path) -> Result<Identity, SmallFileError> {
-    let path = dir.join("node");
-    if let Some(bytes) = small_file::load(&*env.disk, &path, MAGIC).await? {
-        let uuid = |range| bytes.get(range).and_then(|b| Uuid::from_slice(b).ok());
-        return match (uuid(0..16), uuid(16..32)) {
-            (Some(id), Some(secret)) => Ok(Identity {
-                id: NodeId(id),
-                secret,
-            }),
-            (None | Some(_), None | Some(_)) => Err(SmallFileError::Damaged {
-                path,
-                why: "it is too short",
-            }),
-        };
+    if let Some(identity) = load(env, dir).await? {
+        return Ok(identity);
     }
     let identity = Identity {
         id: NodeId(env.entropy.uuid()),
@@ -43,6 +51,6 @@ pub async fn load_or_create(env: &Env, dir: &Path) -> Result<Identity, SmallFile
         identity.secret.as_bytes(),
     ]
     .concat();
-    small_file::save(&*env.disk, &path, MAGIC, &bytes).await?;
+    small_file::save(&*env.disk, &dir.join("node"), MAGIC, &bytes).await?;
     Ok(identity)
 }

@@ -56,7 +56,7 @@ use reporter::Reporter;
 use runners::Runners;
 use sync::Order;
 
-pub use identity::{Identity, load_or_create as load_identity};
+pub use identity::{Identity, load as known_identity, load_or_create as load_identity};
 pub use taskenv::TaskPaths;
 
 /// How long one poll waits for a change.

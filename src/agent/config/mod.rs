@@ -135,6 +135,8 @@ pub struct ClientConfig {
     /// How many ended allocations keep their directories.
     pub gc_max_allocs: u32,
     pub default_ineligible: bool,
+    /// The only drivers there may be; `None`: all.
+    pub drivers: Option<Vec<String>>,
 }
 
 /// Everything that is wrong with a configuration.

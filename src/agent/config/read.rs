@@ -14,6 +14,8 @@ use super::{
 use crate::gossip::Key;
 use crate::model::ConfigValue;
 
+const DRIVERS: [&str; 3] = ["docker", "raw_exec", "mock_driver"];
+
 impl Reader<'_> {
     pub(super) fn check_keys(&mut self) {
         for (key, setting) in self.settings.iter() {
@@ -263,6 +265,21 @@ impl Reader<'_> {
         }
     }
 
+    fn drivers(&mut self) -> Option<Vec<String>> {
+        let key = "client.options.driver.allowlist";
+        let names = self.text(key)?;
+        let names: Vec<String> = names.split(',').map(|n| n.trim().to_string()).collect();
+        for name in &names {
+            if !DRIVERS.contains(&name.as_str()) {
+                self.mistakes.push(format!(
+                    "{key}: there is no driver `{name}`; there are {}",
+                    DRIVERS.join(", ")
+                ));
+            }
+        }
+        Some(names)
+    }
+
     fn client(&mut self, dev: bool) -> ClientConfig {
         let ports = (
             self.int("client.min_dynamic_port", 20_000),
@@ -299,6 +316,7 @@ impl Reader<'_> {
             reserved_ports: self.ports("client.reserved.reserved_ports"),
             gc_max_allocs: self.int("client.gc_max_allocs", if dev { 99 } else { 50 }),
             default_ineligible: self.bool("client.default_ineligible", false),
+            drivers: self.drivers(),
         }
     }
 }

@@ -164,6 +164,7 @@ pub const KEYS: &[(&str, Fate)] = &[
     ("client.node_class", Used),
     ("client.node_pool", Used),
     ("client.meta.*", Used),
+    ("client.options.driver.allowlist", Used),
     ("client.options.driver.raw_exec.enable", Used),
     ("client.options.docker.volumes.enabled", Used),
     ("client.options.docker.cleanup.image", Used),

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod alloc;
 pub mod cluster;
+pub mod demo;
 pub mod deployment;
 pub mod eval;
 pub mod gossip;
@@ -13,13 +14,14 @@ pub mod node;
 pub mod operator;
 pub mod service;
 pub mod status;
+pub mod testnet;
 
 use super::fail::Failure;
 use super::registry::Command;
 
 /// Every command there is.
 pub fn all() -> Vec<&'static Command> {
-    let families: [&[Command]; 13] = [
+    let families: [&[Command]; 15] = [
         agent::COMMANDS,
         job::COMMANDS,
         alloc::COMMANDS,
@@ -33,6 +35,8 @@ pub fn all() -> Vec<&'static Command> {
         namespace::COMMANDS,
         status::COMMANDS,
         misc::COMMANDS,
+        testnet::COMMANDS,
+        demo::COMMANDS,
     ];
     families.into_iter().flatten().collect()
 }

@@ -13,7 +13,7 @@ pub mod docker;
 mod error;
 mod handle;
 pub mod mock;
-mod process;
+pub(crate) mod process;
 pub mod raw_exec;
 pub mod signal;
 mod spec;

@@ -3,16 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
+use tokio::io::unix::AsyncFd;
 
 /// A process that cannot be mistaken for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Process {
-    pub(super) pid: i32,
+pub(crate) struct Process {
+    pub(crate) pid: i32,
     /// Its start in clock ticks since boot.
-    pub(super) birth: u64,
+    pub(crate) birth: u64,
 }
 
 /// The part of `/proc/PID/stat` that we need.
@@ -43,18 +45,18 @@ fn stat(pid: i32) -> Option<Stat> {
 
 impl Process {
     /// The process that has this pid now.
-    pub(super) fn of(pid: i32) -> Option<Self> {
+    pub(crate) fn of(pid: i32) -> Option<Self> {
         let birth = stat(pid)?.birth;
         Some(Self { pid, birth })
     }
 
     /// Whether it still runs; a zombie does not.
-    pub(super) fn is_alive(self) -> bool {
+    pub(crate) fn is_alive(self) -> bool {
         stat(self.pid).is_some_and(|s| s.birth == self.birth && s.state != 'Z')
     }
 
     /// Sends it a signal; false: it is gone.
-    pub(super) fn signal(self, number: i32) -> Result<bool, rustix::io::Errno> {
+    pub(crate) fn signal(self, number: i32) -> Result<bool, rustix::io::Errno> {
         if !self.is_alive() {
             return Ok(false);
         }
@@ -70,13 +72,36 @@ impl Process {
     }
 
     /// Kills the group that it leads, even when it is gone itself but others of it live.
-    pub(super) fn kill_group(self) {
+    pub(crate) fn kill_group(self) {
         if let Some(pid) = Pid::from_raw(self.pid)
             && let Err(error) = rustix::process::kill_process_group(pid, Signal::KILL)
             && error != rustix::io::Errno::SRCH
         {
             tracing::warn!(target: "raw_exec", pid = self.pid, %error, "could not kill a group");
         }
+    }
+}
+
+/// Waits until a process is gone, whether or not it is our child.
+pub(crate) async fn gone(process: Process) {
+    let Some(pid) = Pid::from_raw(process.pid) else {
+        return;
+    };
+    if !process.is_alive() {
+        return;
+    }
+    let opened = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK);
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe; this descriptor is owned and stays"
+    )]
+    let watched = opened.map_err(io::Error::from).and_then(AsyncFd::new);
+    let Ok(fd) = watched else {
+        return;
+    };
+    // The number may have been given away between the two.
+    if process.is_alive() && fd.readable().await.is_err() {
+        tracing::warn!(target: "raw_exec", pid = process.pid, "could not wait for a process");
     }
 }
 

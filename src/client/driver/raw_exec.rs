@@ -15,12 +15,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::process::{self, Process};
+use super::process::{self, Process, gone};
 use super::supervise::{EXIT, Exit, ORDER, Order, PROCESS, SUPERVISE, Started};
 use super::{
     Driver, DriverError, DriverFingerprint, DriverState, EventSink, ExecRequest, ExitResult,
@@ -43,7 +42,7 @@ const FIRST_SAMPLE: Duration = Duration::from_millis(100);
 const WAITING_MAX: usize = 16;
 const CHUNK_BYTES: usize = 8 << 10;
 /// Variables of the agent that no task sees.
-const SECRET: [&str; 10] = [
+const SECRET: [&str; 11] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -52,6 +51,8 @@ const SECRET: [&str; 10] = [
     "GOOGLE_APPLICATION_CREDENTIALS",
     "NOMAD_LICENSE",
     "NOMAD_TOKEN",
+    // Not a secret, but a task must not answer for the agent.
+    "NOTIFY_SOCKET",
     "TUMEN_TOKEN",
     "VAULT_TOKEN",
 ];
@@ -395,27 +396,39 @@ impl RawExecDriver {
     }
 }
 
-/// Waits until a process is gone, whether or not it is our child.
-async fn gone(process: Process) {
-    let Some(pid) = rustix::process::Pid::from_raw(process.pid) else {
-        return;
+/// Ends every task below `allocs`, the directory of a client's allocations, whose agent is gone;
+/// returns how many ran.
+pub(crate) async fn end_all(clock: &dyn Clock, allocs: &Path) -> Result<usize, String> {
+    let below = |dir: &Path| {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
     };
-    if !process.is_alive() {
-        return;
+    let mut ended = 0;
+    for task in below(allocs).iter().flat_map(|alloc| below(alloc)) {
+        let supervisor = task.join("private").join("supervisor");
+        let Some(Started::Runs {
+            supervisor,
+            supervisor_birth,
+            pid,
+            birth,
+        }) = read::<Started>(&supervisor.join(PROCESS))
+        else {
+            continue;
+        };
+        let child = Process { pid, birth };
+        if child.is_alive() {
+            ended += 1;
+            child.kill_group();
+        }
+        let supervisor = Process {
+            pid: supervisor,
+            birth: supervisor_birth,
+        };
+        if timeout(clock, KILL_MAX, gone(supervisor)).await.is_err() {
+            return Err(format!("process {} does not end", supervisor.pid));
+        }
     }
-    let opened = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::NONBLOCK);
-    #[expect(
-        deprecated,
-        reason = "its successor is unsafe; this descriptor is owned and stays"
-    )]
-    let watched = opened.map_err(io::Error::from).and_then(AsyncFd::new);
-    let Ok(fd) = watched else {
-        return;
-    };
-    // The number may have been given away between the two.
-    if process.is_alive() && fd.readable().await.is_err() {
-        tracing::warn!(target: "raw_exec", pid = process.pid, "could not wait for a process");
-    }
+    Ok(ended)
 }
 
 fn signal_number(name: &str) -> Result<i32, DriverError> {

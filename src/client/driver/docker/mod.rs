@@ -21,6 +21,7 @@ mod images;
 mod inspect;
 mod labels;
 mod options;
+pub(crate) mod outside;
 mod pull;
 mod pump;
 mod running;
