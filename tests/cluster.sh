@@ -96,6 +96,12 @@ done
 curl -fsS "$client2/v1/agent/health" >"$work/out.txt"; expect '"client":\{"message":"ok","ok":true\}' "$work/out.txt"
 if grep -q '"server"' "$work/out.txt"; then fail 'a client has no server to be healthy'; fi
 
+say 'the keys of a gossip that is not sealed'
+"$tumen" operator gossip keyring generate >"$work/out.txt"; expect '^[A-Za-z0-9+/]{43}=$' "$work/out.txt"
+code=0; "$tumen" operator gossip keyring list >"$work/out.txt" 2>&1 || code=$?
+[ "$code" = 1 ] || fail "listing keys that are not there exits 1, not $code"
+expect '4/4 nodes reported failure: .* not encrypted' "$work/out.txt"
+
 say 'addresses that cannot be joined'
 "$tumen" server join "127.0.0.1:$(port server serf)" >"$work/out.txt"; expect 'Joined 1 servers' "$work/out.txt"
 "$tumen" server join "127.0.0.1:$(port server rpc)" >"$work/out.txt"; expect 'Joined 1 servers' "$work/out.txt"

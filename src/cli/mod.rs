@@ -206,3 +206,20 @@ fn finish(ctx: &mut Ctx, code: u8) -> ExitCode {
         None => ExitCode::from(code),
     }
 }
+
+#[cfg(test)]
+mod registry_tests {
+    use super::registry;
+
+    #[test]
+    fn every_command_is_found_by_its_name() {
+        let registry = registry();
+        for command in &registry.commands {
+            let words: Vec<_> = command.name.split(' ').map(str::to_owned).collect();
+            let found = registry
+                .find(&words)
+                .map(|(found, used)| (found.name, used));
+            assert_eq!(found, Some((command.name, words.len())));
+        }
+    }
+}

@@ -5,6 +5,9 @@ use super::fail::{Failure, Outcome};
 use super::flags::{Args, Flag, FlagError, Kind};
 use super::settings;
 
+/// The most words of a command's name: `operator gossip keyring list`.
+const NAME_WORDS_MAX: usize = 4;
+
 /// The exit code for a command that does not exist.
 const UNKNOWN: u8 = 127;
 
@@ -89,8 +92,8 @@ impl Registry {
     }
 
     /// The command with the longest name that the words begin with.
-    fn find(&self, words: &[String]) -> Option<(&'static Command, usize)> {
-        for used in (1..=words.len().min(3)).rev() {
+    pub(super) fn find(&self, words: &[String]) -> Option<(&'static Command, usize)> {
+        for used in (1..=words.len().min(NAME_WORDS_MAX)).rev() {
             let name = words[..used].join(" ");
             let name = self.alias(&name);
             if let Some(command) = self.commands.iter().find(|c| c.name == name) {
