@@ -252,11 +252,7 @@ impl AllocRunner {
             }
             Order::Confirm => self.confirmed.0 = true,
             Order::Stop => self.record.stopping = true,
-            Order::Restart { task, all, answer } => {
-                let result = self.restart(task, all);
-                // The one who asked may have gone away; what was asked is done all the same.
-                answer.send(result).unwrap_or_default();
-            }
+            Order::Restart { task, all, answer } => self.restart(task, all, answer),
             Order::Signal {
                 task,
                 signal,
@@ -265,60 +261,58 @@ impl AllocRunner {
         }
     }
 
-    fn restart(&mut self, task: Option<String>, all: bool) -> Result<(), String> {
-        let names = self.named(task.as_deref())?;
+    fn restart(&mut self, task: Option<String>, all: bool, answer: Answer) {
         let reason = match (&task, all) {
             (Some(_), _) => "User requested task to restart",
             (None, true) => "User requested all tasks to restart",
             (None, false) => "User requested running tasks to restart",
         };
-        let running: Vec<_> = names.into_iter().filter(|n| self.is_running(n)).collect();
-        if running.is_empty() {
-            return Err("Task not running".to_string());
-        }
-        for name in running {
-            let input = Input::Restart {
-                reason: reason.to_string(),
-            };
-            self.send(&name, TaskCommand::Input(input));
-        }
-        Ok(())
+        self.ask_running(task, answer, |answer| TaskCommand::Restart {
+            reason: reason.to_string(),
+            answer,
+        });
     }
 
     fn signal(&mut self, task: Option<String>, signal: String, answer: Answer) {
-        let targets = match self.named(task.as_deref()) {
-            Ok(names) => names
-                .into_iter()
-                .filter(|n| self.is_running(n))
-                .collect::<Vec<_>>(),
+        self.ask_running(task, answer, |answer| TaskCommand::Signal {
+            signal: signal.clone(),
+            reason: "User requested signal".to_string(),
+            answer,
+        });
+    }
+
+    /// Sends a command to the tasks that run; answers when all of them have, with the first
+    /// thing that went wrong.
+    fn ask_running(
+        &mut self,
+        task: Option<String>,
+        answer: Answer,
+        command: impl Fn(Answer) -> TaskCommand,
+    ) {
+        const NOT_RUNNING: &str = "Task not running";
+        let mut targets = match self.named(task.as_deref()) {
+            Ok(names) => names,
+            // The one who asked may have gone away, here and below.
             Err(reason) => return answer.send(Err(reason)).unwrap_or_default(),
         };
+        targets.retain(|name| self.is_running(name));
+        if targets.is_empty() {
+            return answer
+                .send(Err(NOT_RUNNING.to_string()))
+                .unwrap_or_default();
+        }
         let mut waiting = Vec::new();
         for name in &targets {
             let (reply, answered) = oneshot::channel();
-            let reason = "User requested signal".to_string();
-            let signal = signal.clone();
-            self.send(
-                name,
-                TaskCommand::Signal {
-                    signal,
-                    reason,
-                    answer: reply,
-                },
-            );
+            self.send(name, command(reply));
             waiting.push(answered);
         }
-        if waiting.is_empty() {
-            return answer
-                .send(Err("Task not running".to_string()))
-                .unwrap_or_default();
-        }
-        self.tasks.spawn("signal-answers", async move {
+        self.tasks.spawn("task-answers", async move {
             let mut result = Ok(());
             for answered in waiting {
                 let one = answered
                     .await
-                    .unwrap_or_else(|_| Err("Task not running".to_string()));
+                    .unwrap_or_else(|_| Err(NOT_RUNNING.to_string()));
                 result = result.and(one);
             }
             answer.send(result).unwrap_or_default();
@@ -506,6 +500,7 @@ impl AllocRunner {
             commands,
             reports: self.reports.0.clone(),
             reported: None,
+            restarting: Vec::new(),
         };
         let title = format!("task {name} of {}", self.record.alloc.id.short());
         let started = self

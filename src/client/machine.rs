@@ -195,6 +195,11 @@ impl Machine {
         (self.policy, self.kill_timeout) = (policy, kill_timeout);
     }
 
+    /// Whether the process was asked to end and has not yet.
+    pub fn is_stopping(&self) -> bool {
+        matches!(self.stage, Stage::Stopping { .. })
+    }
+
     /// Takes one input at `now`; `random` in 0..1 feeds the restart jitter.
     pub fn step(&mut self, input: Input, now: Timestamp, random: f64) -> Effect {
         match input {

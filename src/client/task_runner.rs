@@ -38,6 +38,11 @@ use super::taskenv::TaskEnv;
 pub enum TaskCommand {
     /// An input of the machine.
     Input(Input),
+    /// Somebody asked for a restart; the answer comes when the process has ended.
+    Restart {
+        reason: String,
+        answer: oneshot::Sender<Result<(), String>>,
+    },
     /// The allocation changed in place.
     Update(Arc<Allocation>),
     /// Send a signal to the process.
@@ -75,6 +80,8 @@ pub struct TaskRunner {
     pub reports: mpsc::Sender<TaskReport>,
     /// The newest report.
     pub reported: Option<TaskRecord>,
+    /// Who waits until the process that runs now has ended.
+    pub restarting: Vec<oneshot::Sender<Result<(), String>>>,
 }
 
 /// What an operation came to.
@@ -121,6 +128,7 @@ impl TaskRunner {
             if self.machine.is_killed() {
                 start.take().inspect(CancellationToken::cancel);
             }
+            self.answer_restarts();
             match effect {
                 Effect::None if running => operation = self.wait(),
                 Effect::None => {}
@@ -158,6 +166,16 @@ impl TaskRunner {
         self.machine.step(input, self.now(), random)
     }
 
+    fn answer_restarts(&mut self) {
+        if self.machine.is_stopping() {
+            return;
+        }
+        for answer in self.restarting.drain(..) {
+            // The one who asked may have gone away; what was asked is done all the same.
+            answer.send(Ok(())).unwrap_or_default();
+        }
+    }
+
     /// Reports what changed. Orders come by level, so most change nothing: answering those
     /// would only call for the next.
     async fn report(&mut self) -> Result<(), mpsc::error::SendError<TaskReport>> {
@@ -184,6 +202,10 @@ impl TaskRunner {
     async fn obey(&mut self, command: TaskCommand) -> Option<Input> {
         match command {
             TaskCommand::Input(input) => Some(input),
+            TaskCommand::Restart { reason, answer } => {
+                self.restarting.push(answer);
+                Some(Input::Restart { reason })
+            }
             TaskCommand::Update(alloc) => {
                 if let Some(task) = alloc.task_group().and_then(|g| g.task(&self.task.name)) {
                     self.task = task.clone();

@@ -433,6 +433,34 @@ async fn an_update_in_place_is_judged_again() {
     servers.until(env, "it is healthy again", again).await;
 }
 
+/// Whoever restarts one allocation after the other counts on each having stopped.
+#[tokio::test(start_paused = true)]
+async fn a_restart_is_answered_when_the_process_has_ended() {
+    let machine = Machine::new(6);
+    let (client, _token) = machine.boot().await;
+    let web = alloc(1, "service", json!({"kill_after": "3s"}));
+    machine.servers.want(web.clone());
+    let (env, servers) = (&machine.env, &machine.servers);
+    servers
+        .until(env, "it runs", is(web.id, AllocClientStatus::Running))
+        .await;
+    let begin = env.clock.now();
+    for round in 1..=2 {
+        let ask = NodeAsk::Restart {
+            alloc: web.id,
+            task: None,
+            all: false,
+        };
+        client.ask(ask).await.expect("it restarts");
+        assert!(env.clock.now() - begin >= Duration::from_secs(3 * round));
+        let again = |s: &Said| {
+            let state = &s.updates[&web.id].task_states["t"];
+            state.restarts == round && state.events.last().is_some_and(|e| e.kind == "Started")
+        };
+        servers.until(env, "it runs again", again).await;
+    }
+}
+
 /// The agent dies without a word and comes back: the same run of the task goes on.
 #[tokio::test(start_paused = true)]
 async fn a_restarted_agent_restarts_no_task() {

@@ -24,6 +24,10 @@ use crate::{env::TaskGroup, model::NodeId};
 /// How long a question to a client may take; a restart waits for the task's end.
 const ASK_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long a restart may take: it ends with the process, which may be given long to end. A
+/// connection that dies meanwhile is noticed by its own means.
+const RESTART_LIMIT: Duration = Duration::from_secs(3600);
+
 /// How long a stream may take to open.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
 
@@ -81,10 +85,14 @@ impl RemoteNode {
     }
 
     async fn question(&self, ask: NodeAsk) -> NodeResponse {
+        let limit = match ask {
+            NodeAsk::Restart { .. } => RESTART_LIMIT,
+            _ => ASK_LIMIT,
+        };
         let bytes = encode("node request", &ask)?;
         let answer = self
             .pool
-            .call(self.addr, ConnKind::Node, bytes, ASK_LIMIT)
+            .call(self.addr, ConnKind::Node, bytes, limit)
             .await;
         let answer = answer.map_err(no_path)?;
         codec::decode::<NodeResponse>("node response", &answer).map_err(failed)?
