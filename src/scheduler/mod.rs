@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use crate::model::diff::DesiredUpdates;
 use crate::model::{
-    AllocMetric, ClusterView, EvalStatus, EvalTrigger, Evaluation, Job, JobType, Plan, Timestamp,
+    AllocMetric, ClusterView, DeploymentId, EvalStatus, EvalTrigger, Evaluation, Job, JobType,
+    Plan, Timestamp,
 };
 
 mod attributes;
@@ -111,7 +112,9 @@ pub fn schedule(view: &dyn ClusterView, eval: &Evaluation, inputs: &Inputs) -> O
     done.status_description = String::new();
     done.snapshot_index = view.index();
     done.modify_time = inputs.now;
-    done.deployment_id = deployment.or(eval.deployment_id);
+    done.deployment_id = deployment
+        .or(eval.deployment_id)
+        .or_else(|| newest_deployment(view, job.as_deref()?));
     done.annotations = annotations.clone();
     note_unplaced(&mut done, job.as_deref(), &placed);
     let blocked = match (&job, placed.report.unplaced.is_empty()) {
@@ -134,6 +137,12 @@ pub fn schedule(view: &dyn ClusterView, eval: &Evaluation, inputs: &Inputs) -> O
         eval: done,
         annotations,
     }
+}
+
+/// The job's last roll-out: who asked for the evaluation is shown how it went.
+fn newest_deployment(view: &dyn ClusterView, job: &Job) -> Option<DeploymentId> {
+    let latest = view.latest_deployment(&job.key())?;
+    (latest.job_create_index == job.create_index).then_some(latest.id)
 }
 
 /// Ends an evaluation whose plan was refused too often: it fails, and another waits for the

@@ -47,6 +47,19 @@ fn a_higher_count_updates_in_place_and_adds() {
 }
 
 #[test]
+fn an_evaluation_that_starts_no_roll_out_names_the_last_one() {
+    let (mut world, key) = running(2, service(1));
+    let last = world.latest_deployment(&key).unwrap().id;
+    let again = world.settle(&key, EvalTrigger::JobRegister);
+    assert_eq!(again.plan.deployment, None);
+    assert_eq!(again.eval.deployment_id, Some(last));
+    let purged = world.eval(&key, EvalTrigger::JobDeregister);
+    world.jobs.remove(&key);
+    let gone = world.settle_eval(&purged);
+    assert_eq!(gone.eval.deployment_id, None);
+}
+
+#[test]
 fn a_lower_count_stops_the_highest() {
     let (mut world, key) = running(2, service(3));
     world.register(service(1));
