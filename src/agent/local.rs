@@ -94,10 +94,9 @@ impl AgentLocal {
             format!("{{Suffrage:{suffrage} ID:{} Address:{}}}", m.id, m.rpc)
         });
         let configuration = format!("[{}]", shown.collect::<Vec<_>>().join(" "));
-        let last_contact = match (status.role, status.last_quorum_contact) {
-            (Role::Leader, _) => "0".to_string(),
-            (_, Some(ago)) => crate::model::duration::format(ago),
-            (_, None) => "never".to_string(),
+        let last_contact = match status.role {
+            Role::Leader => "0".to_string(),
+            _ => crate::model::duration::format(consensus.last_contact()),
         };
         section([
             ("applied_index", status.applied_index.to_string()),

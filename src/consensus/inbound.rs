@@ -3,6 +3,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use tokio::time::Instant;
+
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use openraft::{
@@ -29,6 +31,8 @@ pub(super) struct Inbound {
     pub(super) raft: Raft,
     pub(super) identity: SharedIdentity,
     pub(super) arriving: Mutex<Arriving>,
+    /// When a leader was last heard; at first, when this server started.
+    pub(super) heard: Mutex<Instant>,
 }
 
 impl Service for Inbound {
@@ -138,6 +142,9 @@ impl Inbound {
             .append_entries(request)
             .await
             .map_err(|e| e.to_string())?;
+        if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = self.env.clock.now();
+        }
         Ok(match answer {
             AppendEntriesResponse::Success => Reply::Appended,
             AppendEntriesResponse::PartialSuccess(id) => Reply::AppendedUpTo(id.map(Into::into)),

@@ -39,7 +39,7 @@ use std::{
 };
 
 use futures_util::StreamExt;
-use openraft::{ChangeMembers, Instant, ReadPolicy, ServerState, async_runtime::WatchReceiver};
+use openraft::{ChangeMembers, ReadPolicy, ServerState, async_runtime::WatchReceiver};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -153,8 +153,6 @@ pub struct Status {
     pub applied_index: u64,
     pub last_snapshot_index: u64,
     pub last_snapshot_term: u64,
-    /// How long ago a leader heard from a quorum; nothing on other servers.
-    pub last_quorum_contact: Option<Duration>,
     pub members: Vec<Member>,
     /// The index of the newest change of members.
     pub members_index: u64,
@@ -287,6 +285,16 @@ impl Consensus {
         self.inner.leadership.subscribe()
     }
 
+    /// How long ago this server heard from the leader; zero at the leader.
+    pub fn last_contact(&self) -> Duration {
+        if self.inner.leadership.borrow().is_me {
+            return Duration::ZERO;
+        }
+        let heard = self.inner.inbound.heard.lock();
+        let heard = *heard.unwrap_or_else(PoisonError::into_inner);
+        self.inner.env.clock.now().saturating_duration_since(heard)
+    }
+
     /// How far this server has applied the log.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.inner.progress.clone()
@@ -351,7 +359,6 @@ impl Consensus {
             applied_index: self.inner.progress.borrow().applied,
             last_snapshot_index: metrics.snapshot.map_or(0, |id| id.index),
             last_snapshot_term: metrics.snapshot.map_or(0, |id| id.leader_id.term),
-            last_quorum_contact: metrics.last_quorum_acked.map(|at| at.elapsed()),
             members: membership.nodes().map(member).collect(),
             members_index: metrics.membership_config.log_id().map_or(0, |id| id.index),
             timers: self.inner.timers,

@@ -210,6 +210,7 @@ impl Consensus {
             raft: raft.clone(),
             identity: identity.clone(),
             arriving: Mutex::new(Arriving::default()),
+            heard: Mutex::new(env.clock.now()),
         });
         let consensus = Self {
             inner: Arc::new(Inner {

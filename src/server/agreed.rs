@@ -1,6 +1,7 @@
 //! The replicated log as Raft provides it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -38,6 +39,10 @@ impl Replicated for Agreed {
 
     fn leadership(&self) -> Leadership {
         leadership(&self.consensus.leadership().borrow())
+    }
+
+    fn last_contact(&self) -> Duration {
+        self.consensus.last_contact()
     }
 
     fn leadership_changed(&self, known: Leadership) -> BoxFuture<'_, ()> {

@@ -1,6 +1,7 @@
 //! What the server needs of the replicated log, and nothing about how it is agreed.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -20,6 +21,8 @@ pub trait Replicated: Send + Sync {
     fn leadership(&self) -> Leadership;
     /// Waits until that is no longer `known`; for ever once the log has stopped.
     fn leadership_changed(&self, known: Leadership) -> BoxFuture<'_, ()>;
+    /// How long ago this server heard from the leader; zero at the leader.
+    fn last_contact(&self) -> Duration;
     /// The group as this server sees it.
     fn view(&self) -> RaftView;
 }

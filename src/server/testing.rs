@@ -1,6 +1,7 @@
 //! A replicated log for tests: one server that always leads and applies at once, in memory.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -72,6 +73,10 @@ impl Replicated for Alone {
 
     fn leadership(&self) -> Leadership {
         *self.leadership.borrow()
+    }
+
+    fn last_contact(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn leadership_changed(&self, known: Leadership) -> BoxFuture<'_, ()> {

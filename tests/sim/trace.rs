@@ -2,6 +2,7 @@
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
@@ -124,6 +125,10 @@ impl Replicated for Observed {
 
     fn leadership(&self) -> Leadership {
         self.agreed.leadership()
+    }
+
+    fn last_contact(&self) -> Duration {
+        self.agreed.last_contact()
     }
 
     fn leadership_changed(&self, known: Leadership) -> BoxFuture<'_, ()> {

@@ -22,6 +22,9 @@ async fn three_servers_replicate_and_know_each_other() {
         .collect();
     assert_eq!(ids.len(), 1, "the others adopt the cluster's id");
     let follower = (leader + 1) % 3;
+    let heard = |n: usize| cluster.server(n).consensus.last_contact();
+    assert_eq!(heard(leader), Duration::ZERO);
+    assert!(heard(follower) < SECOND, "{:?}", heard(follower));
     let error = cluster
         .server(follower)
         .consensus

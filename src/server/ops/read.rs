@@ -74,7 +74,7 @@ fn answer(ctx: &Ctx, view: &Snapshot, index: Index, query: &Query) -> Answer {
     Answer {
         index,
         known_leader: leadership.here || leadership.leader.is_some(),
-        last_contact: Duration::ZERO,
+        last_contact: ctx.raft.last_contact(),
         body: body(ctx, view, query),
     }
 }
