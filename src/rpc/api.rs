@@ -242,6 +242,8 @@ pub enum Op {
         key: JobKey,
         group: String,
         count: u32,
+        /// The modify index that the job must have.
+        enforce_index: Option<u64>,
     },
     /// → [`Reply::Evaluated`]
     StopAlloc {

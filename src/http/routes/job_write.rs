@@ -284,6 +284,12 @@ pub(super) async fn scale(ctx: &Ctx, key: JobKey) -> Result<Response, HttpError>
     let Ok(count) = u32::try_from(count) else {
         return refuse("scaling action count can't be negative");
     };
-    let reply = ctx.call(Op::ScaleJob { key, group, count }).await?;
+    let scale = Op::ScaleJob {
+        key,
+        group,
+        count,
+        enforce_index: Some(request.job_modify_index).filter(|index| *index > 0),
+    };
+    let reply = ctx.call(scale).await?;
     registered(ctx, reply)
 }

@@ -10,7 +10,7 @@ use crate::jobspec::{self, Diagnostic, Sealed, Source, Variables};
 use crate::model::canonical::{Canonical, CanonicalDefaults};
 use crate::model::draft::JobDraft;
 use crate::model::job::JobSpec;
-use crate::model::{validate, violation};
+use crate::model::violation;
 
 /// What job files that come over the API are called in messages.
 const SOURCE_NAME: &str = "input.hcl";
@@ -63,22 +63,10 @@ pub(super) fn canonical(ctx: &Ctx, draft: JobDraft) -> Result<(JobSpec, Vec<Stri
 
 /// The draft with this agent's defaults, and all that is wrong with it.
 fn filled(ctx: &Ctx, draft: &JobDraft) -> Canonical {
-    let mut made = draft.canonical(&CanonicalDefaults {
+    draft.canonical(&CanonicalDefaults {
         region: ctx.app.local.info().region,
         ..CanonicalDefaults::default()
-    });
-    let rules = validate::validate(&made.spec);
-    for violation in rules.violations {
-        if !made.violations.contains(&violation) {
-            made.violations.push(violation);
-        }
-    }
-    for warning in rules.warnings {
-        if !made.warnings.contains(&warning) {
-            made.warnings.push(warning);
-        }
-    }
-    made
+    })
 }
 
 /// `PUT /v1/validate/job`
@@ -93,9 +81,7 @@ pub(super) async fn judge(ctx: &Ctx) -> Result<Response, HttpError> {
         ..JobValidateResponse::default()
     };
     let made = filled(ctx, &draft);
-    let mut warnings = made.warnings;
-    warnings.extend(validate::validate(&made.spec).warnings);
-    response.warnings = convert::warnings(&warnings);
+    response.warnings = convert::warnings(&made.warnings);
     if !made.violations.is_empty() {
         response.error = violation::text(&made.violations);
         response.validation_errors = violation::entries(&made.violations);

@@ -7,6 +7,7 @@
 
 mod convert;
 mod fill;
+mod implied;
 mod refuse;
 
 use super::draft::JobDraft;
@@ -39,8 +40,8 @@ pub struct Canonical {
     /// Only to be used when there are no violations: what was refused is missing in it.
     pub spec: JobSpec,
     pub violations: Vec<Violation>,
-    /// About what was written and is not in the spec, one entry each, as the API's `Warnings`
-    /// lists them. About the spec itself, [`validate`] warns.
+    /// About what was written and is not in the spec, then about the spec itself, one entry
+    /// each, as the API's `Warnings` lists them.
     pub warnings: Vec<String>,
 }
 
@@ -54,15 +55,23 @@ impl JobDraft {
         let draft = draft.canonical_draft();
         let mut notes = Notes::default();
         refuse::job(&draft, &mut notes);
-        let spec = convert::job(&draft, defaults, &mut notes);
-        for violation in validate(&spec).violations {
+        let mut spec = convert::job(&draft, defaults, &mut notes);
+        implied::constrain(&mut spec);
+        let rules = validate(&spec);
+        for violation in rules.violations {
             if !notes.violations.contains(&violation) {
                 notes.violations.push(violation);
             }
         }
+        let mut warnings = notes.warnings();
+        for warning in rules.warnings {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
         Canonical {
             spec,
-            warnings: notes.warnings(),
+            warnings,
             violations: notes.violations,
         }
     }
@@ -150,5 +159,7 @@ impl Notes {
     }
 }
 
+#[cfg(test)]
+mod heeded;
 #[cfg(test)]
 mod tests;

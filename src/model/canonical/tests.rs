@@ -156,6 +156,36 @@ fn the_agents_region_replaces_global() {
 }
 
 /// The syntax of 0.11 runs: the task's port leads to what `port_map` says, the service is native.
+/// As captured: `captures` of jobs with native services have these constraints.
+#[test]
+fn native_services_need_nodes_that_register_them() {
+    let service = |checks: Value| {
+        let mut made = job(|j| {
+            j["TaskGroups"][0]["Services"] =
+                json!([{"Name": "s", "Provider": "nomad", "Checks": checks}]);
+        });
+        made["TaskGroups"][0]["Constraints"] = json!([
+            {"LTarget": "${attr.nomad.service_discovery}", "Operand": "=", "RTarget": "true"}]);
+        let group = canonical(made).spec.groups.remove(0);
+        let rules = group.constraints.into_iter();
+        rules
+            .map(|c| format!("{} {} {}", c.left, c.operand.as_str(), c.right))
+            .collect::<Vec<_>>()
+    };
+    let registers = "${attr.nomad.service_discovery} = true";
+    assert_eq!(
+        service(json!([])),
+        [registers],
+        "what is there is not added"
+    );
+    let check = json!([{"Name": "c", "Type": "tcp", "Interval": 1, "Timeout": 1}]);
+    assert_eq!(
+        service(check),
+        [registers, "${attr.nomad.version} semver >= 1.4.0"]
+    );
+    assert!(canonical(job(|_| {})).spec.groups[0].constraints.is_empty());
+}
+
 #[test]
 fn the_old_syntax_is_converted() {
     let made = canonical(fixture("002-old-syntax.json"));

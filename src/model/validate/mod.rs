@@ -227,7 +227,7 @@ fn group_warnings(group: &TaskGroup) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(update) = &group.update
         && update.max_parallel > group.count
-        && group.count > 0
+        && group.count > 1
     {
         found.push(format!(
             "Update max parallel count is greater than task group count ({} > {}). A destructive \

@@ -252,7 +252,12 @@ fn warnings_are_those_that_users_know() {
         validate(&with_service).warnings,
         ["task \"t\" in group \"g\" defines services, but has no shutdown_delay set"]
     );
-    let parallel = spec(group(|g| g["Update"] = json!({"MaxParallel": 4})));
+    let alone = spec(group(|g| g["Update"] = json!({"MaxParallel": 4})));
+    assert!(validate(&alone).warnings.is_empty(), "one cannot be split");
+    let parallel = spec(group(|g| {
+        g["Count"] = json!(2);
+        g["Update"] = json!({"MaxParallel": 4});
+    }));
     assert!(validate(&parallel).warnings[0].starts_with(
         "Group \"g\" has warnings: 1 error occurred:\n\t* Update max parallel count is greater"
     ));

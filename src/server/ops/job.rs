@@ -273,6 +273,7 @@ pub(super) async fn scale(
     key: JobKey,
     group: &str,
     count: u32,
+    enforce_index: Option<u64>,
 ) -> Result<Reply, ApiError> {
     let ctx = call.ctx;
     let view = ctx.snapshot();
@@ -292,6 +293,12 @@ pub(super) async fn scale(
             "can't scale a stopped job".to_string(),
         ));
     }
+    let rolling = view.latest_deployment(&key);
+    if rolling.is_some_and(|d| d.status.is_active() && d.job_create_index == current.create_index) {
+        return Err(ApiError::BadRequest(
+            "job scaling blocked due to active deployment".to_string(),
+        ));
+    }
     check(&view, &spec)?;
     let job = Job::new(spec, ctx.now());
     let eval = Evaluation::pending(ctx.eval_id(), &job, EvalTrigger::JobScaling, ctx.now());
@@ -299,7 +306,7 @@ pub(super) async fn scale(
         submission: None,
         job: Box::new(job),
         eval: Some(Box::new(eval)),
-        enforce_index: Some(current.job_modify_index),
+        enforce_index: enforce_index.or(Some(current.job_modify_index)),
     };
     Ok(registered(&call.propose(change).await?, Vec::new()))
 }

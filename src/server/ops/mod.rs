@@ -68,7 +68,12 @@ async fn perform(ctx: &Arc<Ctx>, request: RequestId, op: Op) -> Result<Reply, Ap
             version,
             stable,
         } => job::stable(&call, key, version, stable).await,
-        Op::ScaleJob { key, group, count } => job::scale(&call, key, &group, count).await,
+        Op::ScaleJob {
+            key,
+            group,
+            count,
+            enforce_index,
+        } => job::scale(&call, key, &group, count, enforce_index).await,
         Op::StopAlloc {
             id,
             no_shutdown_delay,

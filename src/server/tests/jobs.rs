@@ -200,6 +200,7 @@ async fn a_stopped_allocation_is_replaced_and_a_scaled_job_grows() {
         key: key(),
         group: "web".into(),
         count: 3,
+        enforce_index: None,
     };
     cluster.op(scale).await.unwrap();
     cluster.running(3).await;

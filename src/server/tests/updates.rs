@@ -117,3 +117,28 @@ async fn canaries_run_beside_until_promoted() {
     assert!(running.iter().all(|a| a.job.version == 1));
     cluster.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn scaling_respects_the_enforced_index_and_a_roll_out() {
+    let mut cluster = Cluster::boot().await;
+    cluster.client(1).await;
+    cluster.register(&job("web", 1)).await.unwrap();
+    let scale = |enforce_index| Op::ScaleJob {
+        key: key(),
+        group: "web".into(),
+        count: 2,
+        enforce_index,
+    };
+    cluster.deployment(DeploymentStatus::Running).await;
+    let refused = cluster.op(scale(None)).await.unwrap_err().to_string();
+    assert_eq!(refused, "job scaling blocked due to active deployment");
+    cluster.deployment(DeploymentStatus::Successful).await;
+    let refused = cluster.op(scale(Some(77))).await.unwrap_err().to_string();
+    assert!(
+        refused.starts_with("Enforcing job modify index 77: job exists with"),
+        "{refused}"
+    );
+    cluster.op(scale(None)).await.unwrap();
+    cluster.running(2).await;
+    cluster.stop().await;
+}
