@@ -84,6 +84,22 @@ until_true 10 logged
 "$tumen" alloc fs "$alloc" alloc/logs >out.txt; expect 'redis\.stdout\.0' out.txt
 "$tumen" service list >out.txt; expect 'redis-cache' out.txt
 
+say 'pages, JSON and errors'
+curl -fsS "$NOMAD_ADDR/ui/jobs/example" >out.txt; expect example out.txt
+curl -fsS "$NOMAD_ADDR/v1/jobs?filter=Status%20==%20%22running%22" >out.txt; expect '"ID":"example"' out.txt
+"$tumen" job run -output example.nomad.hcl >job.json
+curl -fsS -d @job.json "$NOMAD_ADDR/v1/jobs" >out.txt; expect '"EvalID":"[0-9a-f-]{36}"' out.txt
+code=$(curl -sS -o out.txt -w '%{http_code}' -d '{"Job":{"ID":"x","TaskGroups":[{"Count":"x"}]}}' "$NOMAD_ADDR/v1/jobs")
+[ "$code" = 400 ] || fail "a wrong type answers 400, not $code"
+expect 'Job.TaskGroups\[0\].Count' out.txt
+sed 's/driver = /drvier = /' example.nomad.hcl >wrong.nomad.hcl
+code=0; "$tumen" job run wrong.nomad.hcl >out.txt 2>&1 || code=$?
+[ "$code" = 1 ] || fail "a wrong file exits 1, not $code"
+expect 'Did you mean "driver"' out.txt
+"$tumen" fmt -check -recursive "$here/../examples" || fail 'the examples are not laid out'
+"$tumen" operator api /v1/status/leader >out.txt; expect '"127\.0\.0\.1:[0-9]+"' out.txt
+"$tumen" status "${alloc:0:8}" >out.txt; expect 'Client Status' out.txt
+
 say 'plan and scale'
 sed -i 's/group "cache" {/group "cache" {\n    count = 3/' example.nomad.hcl
 code=0; "$tumen" job plan example.nomad.hcl >out.txt || code=$?
@@ -103,6 +119,12 @@ docker kill "redis-$alloc" >/dev/null
 restarted() { "$tumen" alloc status "$alloc" | grep -q 'Restarting'; }
 until_true 20 restarted
 until_true 60 three
+
+say 'one after the other'
+"$tumen" job restart -yes example >out.txt; expect 'Job restarted successfully' out.txt
+"$tumen" job scale example 2 >out.txt; expect 'Deployment .* successful|Status += successful' out.txt
+"$tumen" job scale example 3 >out.txt
+until_true 20 three
 
 say 'stop'
 [ "$(docker ps -q --filter "label=tumen.node_id=$node" | wc -l)" = 3 ] || fail 'three containers run'

@@ -6,6 +6,7 @@
 //! [`Client::get`] and its siblings build a [`Call`]; [`Call::send`] waits for the whole answer,
 //! [`Call::stream`] only for its head.
 
+use std::cmp::Reverse;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -120,6 +122,17 @@ impl Answer {
             call: self.call.clone(),
             source,
         })
+    }
+
+    /// The list in the body with the newest first; those of one write stay as they came.
+    pub fn newest_first(mut self) -> Result<Self, ApiError> {
+        let mut list: Value = self.json()?;
+        if let Some(items) = list.as_array_mut() {
+            let created = |item: &Value| item.get("CreateIndex").and_then(Value::as_u64);
+            items.sort_by_key(|item| Reverse(created(item)));
+        }
+        self.body = list.to_string().into();
+        Ok(self)
     }
 }
 
@@ -267,6 +280,11 @@ impl Call<'_> {
     pub fn send(self) -> Result<Answer, ApiError> {
         let answer = self.send_any()?;
         checked(answer)
+    }
+
+    /// Sends it and reads the list in the answer, the newest first.
+    pub fn read_newest<T: DeserializeOwned>(self) -> Result<T, ApiError> {
+        self.send()?.newest_first()?.json()
     }
 
     /// The answer as `T`.

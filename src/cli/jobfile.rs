@@ -9,6 +9,7 @@ use super::context::Ctx;
 use super::fail::Failure;
 use super::flags::{Args, Flag, list, switch, value};
 use crate::http::dto::jobs::JobSubmission;
+use crate::http::dto::read as read_json;
 use crate::jobspec::{Diagnostic, Outside, Source, Variables, parse, render};
 use crate::model::draft::JobDraft;
 
@@ -152,7 +153,9 @@ fn from_json(text: &str, path: &str) -> Result<JobFile, Failure> {
     if !job.is_object() {
         return Err(refuse("it is no object".to_owned()));
     }
-    let draft = serde_json::from_value(job.clone()).map_err(|e| refuse(e.to_string()))?;
+    let draft: JobDraft =
+        read_json(job.to_string().as_bytes()).map_err(|e| refuse(e.to_string()))?;
+    let job = serde_json::to_value(&draft).map_err(|e| refuse(e.to_string()))?;
     let submission = JobSubmission {
         format: "json".to_owned(),
         source: text.to_owned(),
@@ -310,5 +313,22 @@ impl Outside for Disk {
         Ok(uuid::Builder::from_random_bytes(bytes)
             .into_uuid()
             .to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_type_in_json_is_named_by_its_path() {
+        let text = r#"{"Job": {"ID": "j", "TaskGroups": [{"Name": "g", "Count": "x"}]}}"#;
+        let error = from_json(text, "j.json").unwrap_err().message;
+        assert!(
+            error.contains("j.json: TaskGroups[0].Count: invalid type"),
+            "{error}"
+        );
+        let job = from_json(r#"{"id": "j", "taskgroups": [{"name": "g"}]}"#, "j.json").unwrap();
+        assert_eq!(job.id(), "j", "keys in any case, as on the server");
     }
 }

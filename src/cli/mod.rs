@@ -86,7 +86,6 @@ const MISSING: &[&str] = &[
     "acl",
     "action",
     "check",
-    "fmt",
     "license",
     "login",
     "plugin",

@@ -15,6 +15,7 @@ mod dynamic;
 mod eval;
 mod funcs;
 mod json;
+pub mod layout;
 pub mod render;
 mod scan;
 mod schema;
@@ -87,6 +88,11 @@ impl Outside for Sealed {
 
 /// The largest job file, with room over what a server stores of one.
 pub const SOURCE_BYTES_MAX: usize = 4 << 20;
+
+/// What is wrong with a text as HCL, whatever its blocks and arguments mean.
+pub fn check(source: &Source) -> Vec<Diagnostic> {
+    syntax::parse(source).err().unwrap_or_default()
+}
 
 /// Reads a job file. There is a draft unless a diagnostic is an error.
 pub fn parse(

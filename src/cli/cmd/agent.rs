@@ -1,7 +1,6 @@
 //! `agent` and `config validate`: this program as a daemon.
 
 use crate::agent::command as daemon;
-use crate::cli::cmd;
 use crate::cli::context::Ctx;
 use crate::cli::fail::Outcome;
 use crate::cli::flags::{Args, Flag, list, switch, value};
@@ -71,10 +70,8 @@ fn never(_: &mut Ctx, _: &Args) -> Outcome {
 
 fn validate(_: &mut Ctx, args: &Args) -> Outcome {
     if args.rest.is_empty() {
-        cmd::one(
-            &args.rest,
-            "This command takes at least one argument: <path>",
-        )?;
+        let text = "Must specify at least one config file or directory";
+        return Err(crate::cli::fail::Failure::new(text));
     }
     Ok(daemon::validate(&args.rest))
 }

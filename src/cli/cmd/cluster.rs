@@ -61,16 +61,19 @@ fn members(ctx: &mut Ctx, args: &Args) -> Outcome {
     let attempt = "Error querying servers";
     let answer = client.get("/v1/agent/members").send().attempt(attempt)?;
     let found: AgentMembers = answer.json().attempt(attempt)?;
+    let mut list = found.members;
+    list.sort_by(|a, b| a.name.cmp(&b.name));
+    let (leaders, trouble) = leaders(&client, &list);
     let data = || {
-        let all: serde_json::Value = answer.json().attempt(attempt)?;
-        Ok(all.get("Members").cloned().unwrap_or_default())
+        let mut list = list.clone();
+        for member in list.iter_mut().filter(|m| leads(m, &leaders)) {
+            member.tags.insert("Leader".to_owned(), "true".to_owned());
+        }
+        serde_json::to_value(&list).map_err(|e| Failure::new(e.to_string()))
     };
     if let Some(done) = ctx.raw(args, data) {
         return done;
     }
-    let mut list = found.members;
-    list.sort_by(|a, b| a.name.cmp(&b.name));
-    let (leaders, trouble) = leaders(&client, &list);
     let detailed = args.on("verbose") || args.on("detailed");
     ctx.say(rows(&list, &leaders, detailed));
     hint::show(ctx, &client, "View and manage servers", "/ui/servers");
@@ -110,6 +113,13 @@ fn leaders(
     (found, trouble)
 }
 
+/// Whether its region's leader has its rpc address.
+fn leads(member: &AgentMember, leaders: &[(String, String)]) -> bool {
+    let tag = |name: &str| member.tags.get(name).map_or("", String::as_str);
+    let rpc = format!("{}:{}", member.addr, tag("port"));
+    (leaders.iter()).any(|(region, at)| *region == tag("region") && *at == rpc)
+}
+
 fn rows(members: &[AgentMember], leaders: &[(String, String)], detailed: bool) -> String {
     let mut head = vec!["Name", "Address", "Port", "Status", "Leader"];
     head.extend(detailed.then_some("Protocol"));
@@ -118,16 +128,12 @@ fn rows(members: &[AgentMember], leaders: &[(String, String)], detailed: bool) -
     let mut rows = table(head);
     for member in members {
         let tag = |name: &str| member.tags.get(name).cloned().unwrap_or_default();
-        let rpc = format!("{}:{}", member.addr, tag("port"));
-        let leads = leaders
-            .iter()
-            .any(|(region, at)| *region == tag("region") && *at == rpc);
         let mut cells = vec![
             member.name.clone(),
             member.addr.clone(),
             member.port.to_string(),
             member.status.clone(),
-            leads.to_string(),
+            leads(member, leaders).to_string(),
         ];
         cells.extend(detailed.then(|| member.protocol_cur.to_string()));
         cells.extend([tag("raft_vsn"), tag("build"), tag("dc"), tag("region")]);

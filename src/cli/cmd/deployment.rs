@@ -4,7 +4,7 @@ use crate::cli::cmd::{self, job};
 use crate::cli::context::Ctx;
 use crate::cli::fail::{Attempt, OK, Outcome};
 use crate::cli::flags::{Args, Flag, list, switch, value};
-use crate::cli::http_client::Client;
+use crate::cli::http_client::{Answer, Client};
 use crate::cli::registry::{Command, command};
 use crate::cli::{format, hint, json, lookup, monitor, show};
 use crate::http::dto::deployment::{Deployment, DeploymentPauseRequest, DeploymentUpdateResponse};
@@ -108,7 +108,10 @@ fn all(ctx: &mut Ctx, args: &Args, client: &Client) -> Outcome {
     let call = client
         .get("/v1/deployments")
         .maybe("filter", args.value("filter"));
-    let answer = call.send().attempt(attempt)?;
+    let answer = call
+        .send()
+        .and_then(Answer::newest_first)
+        .attempt(attempt)?;
     if let Some(done) = ctx.raw(args, || answer.json().attempt(attempt)) {
         return done;
     }

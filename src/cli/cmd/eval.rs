@@ -5,7 +5,7 @@ use crate::cli::cmd::job::failures;
 use crate::cli::context::Ctx;
 use crate::cli::fail::{Attempt, Failure, OK, Outcome, arguments};
 use crate::cli::flags::{Args, Flag, switch, value};
-use crate::cli::http_client::Client;
+use crate::cli::http_client::{Answer, Client};
 use crate::cli::lookup::{self, Found};
 use crate::cli::output::{Pairs, Table, section, table};
 use crate::cli::registry::{Command, command};
@@ -62,7 +62,10 @@ fn list(ctx: &mut Ctx, args: &Args) -> Outcome {
         .maybe("filter", args.value("filter"))
         .maybe("per_page", args.number::<u64>("per-page")?)
         .maybe("next_token", args.value("page-token"));
-    let answer = call.send().attempt(attempt)?;
+    let answer = call
+        .send()
+        .and_then(Answer::newest_first)
+        .attempt(attempt)?;
     let evals: Option<Vec<Evaluation>> = answer.json().attempt(attempt)?;
     let evals = evals.unwrap_or_default();
     if evals.is_empty() {
@@ -185,7 +188,7 @@ fn block(ctx: &Ctx, client: &Client, eval: &Evaluation, verbose: bool) -> Result
     let path = format!("/v1/evaluation/{}/allocations", eval.id);
     let placed: Option<Vec<AllocListStub>> = client
         .get(path)
-        .read()
+        .read_newest()
         .attempt("Error querying allocations")?;
     let placed = placed.unwrap_or_default();
     if !placed.is_empty() {

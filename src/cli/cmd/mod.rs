@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod demo;
 pub mod deployment;
 pub mod eval;
+pub mod fmt;
 pub mod gossip;
 pub mod job;
 pub mod misc;
@@ -21,7 +22,7 @@ use super::registry::Command;
 
 /// Every command there is.
 pub fn all() -> Vec<&'static Command> {
-    let families: [&[Command]; 15] = [
+    let families: &[&'static [Command]] = &[
         agent::COMMANDS,
         job::COMMANDS,
         alloc::COMMANDS,
@@ -34,11 +35,12 @@ pub fn all() -> Vec<&'static Command> {
         service::COMMANDS,
         namespace::COMMANDS,
         status::COMMANDS,
+        fmt::COMMANDS,
         misc::COMMANDS,
         testnet::COMMANDS,
         demo::COMMANDS,
     ];
-    families.into_iter().flatten().collect()
+    families.iter().copied().flatten().collect()
 }
 
 /// The one argument that a command takes.

@@ -87,7 +87,7 @@ pub fn text(
     let path = format!("/v1/deployment/allocations/{}", deployment.id);
     let allocs: Option<Vec<AllocListStub>> = client
         .get(path)
-        .read()
+        .read_newest()
         .attempt("Error fetching allocations")?;
     let table = show::allocs::list(ctx, &allocs.unwrap_or_default(), true);
     Ok(format!(
@@ -200,7 +200,7 @@ impl Screen {
     }
 
     fn draw(&mut self, ctx: &mut Ctx, head: &str) {
-        let mut page = format!("  {head}\n");
+        let mut page = format!("  {head}");
         for line in std::iter::once("").chain(self.text.lines()) {
             page.push_str(&format!("\n    {line}"));
         }

@@ -35,6 +35,7 @@ pub mod page;
 pub mod service;
 pub mod time;
 
+pub(crate) use super::json::read;
 pub use time::Moment;
 
 /// The job inside answers: what [`job::job`] writes; a `JobDraft` reads it.

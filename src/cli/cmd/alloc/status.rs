@@ -63,7 +63,10 @@ pub fn status(ctx: &mut Ctx, args: &Args) -> Outcome {
 
 fn all(ctx: &mut Ctx, args: &Args, client: &Client) -> Outcome {
     let attempt = "Error querying allocations";
-    let list: Value = client.get("/v1/allocations").read().attempt(attempt)?;
+    let list: Value = client
+        .get("/v1/allocations")
+        .read_newest()
+        .attempt(attempt)?;
     ctx.raw(args, || Ok(list)).expect("a format is asked for")
 }
 

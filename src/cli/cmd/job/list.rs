@@ -4,7 +4,7 @@ use crate::cli::cmd;
 use crate::cli::context::Ctx;
 use crate::cli::fail::{Attempt, OK, Outcome};
 use crate::cli::flags::Args;
-use crate::cli::http_client::escape;
+use crate::cli::http_client::{Answer, escape};
 use crate::cli::{lookup, show};
 use crate::http::dto::alloc::AllocListStub;
 use crate::http::dto::deployment::Deployment;
@@ -18,7 +18,8 @@ pub fn allocs(ctx: &mut Ctx, args: &Args) -> Outcome {
         .get(format!("/v1/job/{}/allocations", escape(&job.id)))
         .namespace(lookup::namespace_of(&job))
         .query("all", args.on("all"));
-    let answer = call.send().attempt("Error retrieving allocations")?;
+    let answer = call.send().and_then(Answer::newest_first);
+    let answer = answer.attempt("Error retrieving allocations")?;
     if let Some(done) = ctx.raw(args, || {
         answer.json().attempt("Error retrieving allocations")
     }) {
@@ -43,7 +44,10 @@ pub fn deployments(ctx: &mut Ctx, args: &Args) -> Outcome {
         .namespace(lookup::namespace_of(&job))
         .query("all", args.on("all"));
     let attempt = "Error retrieving deployments";
-    let answer = call.send().attempt(attempt)?;
+    let answer = call
+        .send()
+        .and_then(Answer::newest_first)
+        .attempt(attempt)?;
     if let Some(done) = ctx.raw(args, || answer.json().attempt(attempt)) {
         return done;
     }

@@ -69,6 +69,10 @@ pub fn restart(ctx: &mut Ctx, args: &Args) -> Outcome {
         let text = "The -reschedule option cannot be used with -task or -all-tasks";
         return Err(Failure::new(text).usage());
     }
+    if args.on("all-tasks") && !args.list("task").is_empty() {
+        let text = "The -all-tasks option cannot be used with -task";
+        return Err(Failure::new(text).usage());
+    }
     let client = ctx.client(args)?;
     let job = lookup::job(ctx, &client, prefix)?;
     if job.id != *prefix && !args.on("yes") {
@@ -90,6 +94,10 @@ pub fn restart(ctx: &mut Ctx, args: &Args) -> Outcome {
     });
     chosen.sort_by(|a, b| a.name.cmp(&b.name));
     let count = chosen.len();
+    if count == 0 {
+        ctx.say("No allocations to restart");
+        return Ok(OK);
+    }
     let size = batch_size(args, count)?;
     let wait =
         Duration::from_nanos(u64::try_from(args.duration("batch-wait")?.unwrap_or(0)).unwrap_or(0));

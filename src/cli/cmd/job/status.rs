@@ -105,9 +105,11 @@ impl Facts {
             summary: get("summary")
                 .read()
                 .attempt("Error querying job summary")?,
-            allocs: allocs.read().attempt("Error querying job allocations")?,
+            allocs: allocs
+                .read_newest()
+                .attempt("Error querying job allocations")?,
             evals: get("evaluations")
-                .read()
+                .read_newest()
                 .attempt("Error querying job evaluations")?,
             deployment: get("deployment")
                 .read()

@@ -182,7 +182,9 @@ fn one(ctx: &mut Ctx, args: &Args, client: &Client, id: &str) -> Outcome {
     }
     let node: Node = answer.json().attempt(attempt)?;
     let call = client.get(format!("/v1/node/{id}/allocations"));
-    let allocs: Option<Vec<Allocation>> = call.read().attempt("Error querying node allocations")?;
+    let allocs: Option<Vec<Allocation>> = call
+        .read_newest()
+        .attempt("Error querying node allocations")?;
     let allocs = allocs.unwrap_or_default();
     let text = page(ctx, args, client, &node, &allocs);
     ctx.say(text);
