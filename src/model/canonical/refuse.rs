@@ -168,6 +168,12 @@ fn check(check: &CheckDraft, service: &str, at: At<'_>, notes: &mut Notes) {
         positive(check.failures_before_warning),
         "failures_before_warning",
     );
+    let restart = check.check_restart.as_ref();
+    refuse(
+        notes,
+        restart.is_some_and(|r| on(r.ignore_warnings)),
+        "check_restart.ignore_warnings",
+    );
     let mode = check.address_mode.as_deref().unwrap_or("");
     refuse(
         notes,
@@ -200,8 +206,12 @@ fn task(task: &TaskDraft, group: At<'_>, notes: &mut Notes) {
     notes.refuse(at, any(&task.secrets), "a secret block");
     notes.refuse(at, has(&task.kind), "a task kind");
     // The unnamed identity that shows itself nowhere is what every job read back carries.
-    let seen = task.identity.iter().any(shows_itself) || any(&task.identities);
+    let seen = task.identity.iter().any(shows_itself);
     notes.refuse(at, seen, "an identity block");
+    for named in task.identities.iter().flatten() {
+        let name = named.name.as_deref().unwrap_or("");
+        notes.refuse(at, true, &format!("the identity block {name:?}"));
+    }
     if let Some(resources) = &task.resources {
         notes.refuse(at, positive(resources.cores), "resources.cores");
         notes.refuse(at, any(&resources.devices), "a device block");
