@@ -131,7 +131,7 @@ const MISSING: &[&str] = &[
 ];
 
 const COMMON: &[&str] = &[
-    "demo", "run", "stop", "status", "alloc", "job", "node", "agent", "testnet",
+    "demo", "run", "stop", "status", "why", "alloc", "job", "node", "agent", "testnet",
 ];
 
 fn registry() -> Registry {

@@ -32,6 +32,7 @@ pub mod verify;
 pub mod version;
 pub mod view;
 pub mod violation;
+pub mod why;
 
 pub use alloc::{
     AllocClientStatus, AllocDesiredStatus, AllocUpdate, Allocation, DeploymentHealth,

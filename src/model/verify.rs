@@ -119,13 +119,16 @@ fn fits(node: &Node, usage: NodeUsage, alloc: &Allocation) -> Result<(), String>
 
 /// The first dimension in which `used` exceeds `available`.
 pub fn exceeded(used: Amounts, available: Amounts) -> Option<&'static str> {
-    if used.cpu_mhz > available.cpu_mhz {
-        Some("cpu")
-    } else if used.memory_mb > available.memory_mb {
-        Some("memory")
-    } else if used.disk_mb > available.disk_mb {
-        Some("disk")
-    } else {
-        None
-    }
+    all_exceeded(used, available).next()
+}
+
+/// Every dimension in which `used` exceeds `available`, in the order in which they are judged.
+pub fn all_exceeded(used: Amounts, available: Amounts) -> impl Iterator<Item = &'static str> {
+    let dimensions = [
+        ("cpu", used.cpu_mhz, available.cpu_mhz),
+        ("memory", used.memory_mb, available.memory_mb),
+        ("disk", used.disk_mb, available.disk_mb),
+    ];
+    let beyond = dimensions.into_iter().filter(|(_, used, all)| used > all);
+    beyond.map(|(name, _, _)| name)
 }

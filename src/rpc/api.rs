@@ -17,6 +17,7 @@ use crate::model::job::{JobSpec, JobSubmission};
 use crate::model::node::DrainSpec;
 use crate::model::pool::NodePool;
 use crate::model::view::SchedulerConfig;
+use crate::model::why::{Subject, Why};
 use crate::model::{
     AllocId, AllocMetric, AllocUpdate, Allocation, Deployment, DeploymentId, Eligibility, EvalId,
     Evaluation, Index, Job, JobKey, Namespace, Node, NodeId, RequestId, ServiceRegistration,
@@ -111,6 +112,8 @@ pub enum Read {
     ClientAllocs { node: NodeId, secret: uuid::Uuid },
     /// By name, those that every cluster has among them. → [`Body::Pools`]
     Pools,
+    /// Why something is as it is. → [`Body::Why`]
+    Explain(Subject),
 }
 
 /// What was read, and how current it is.
@@ -147,6 +150,7 @@ pub enum Body {
     Raft(RaftView),
     ClientAllocs(ClientAllocs),
     Pools(Vec<NodePool>),
+    Why(Option<Box<Why>>),
 }
 
 /// How many of a job's allocations are in which state.

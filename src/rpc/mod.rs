@@ -21,6 +21,7 @@ pub mod serve;
 pub mod stream;
 #[cfg(test)]
 mod tests;
+pub mod why;
 pub mod wire;
 
 pub use answer::{ApiService, LocalService, NodeService};

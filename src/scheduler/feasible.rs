@@ -1,6 +1,7 @@
 //! Which nodes may run a group, and why the others may not. Whether it fits is `rank`'s part.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use super::attributes::{Patterns, glob, is_unique, resolve};
@@ -12,6 +13,27 @@ use crate::model::{
 /// The pool that holds every node.
 const POOL_ALL: &str = "all";
 
+/// Why a job does not look at a node at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outside {
+    Pool,
+    NotReady,
+    Datacenter,
+}
+
+/// Everything that keeps `node` from being looked at, in the order in which it is judged.
+pub(super) fn outside(job: &Job, node: &Node) -> impl Iterator<Item = Outside> {
+    let spec = &job.spec;
+    let in_pool = spec.node_pool == POOL_ALL || node.node_pool == spec.node_pool;
+    let in_datacenter = spec.datacenters.iter().any(|dc| glob(dc, &node.datacenter));
+    let judged = [
+        (Outside::Pool, in_pool),
+        (Outside::NotReady, node.is_ready()),
+        (Outside::Datacenter, in_datacenter),
+    ];
+    judged.into_iter().filter(|(_, holds)| !holds).map(|j| j.0)
+}
+
 /// The nodes that a job may look at: ready, in its datacenters and in its pool.
 pub(super) struct Candidates {
     pub(super) nodes: Vec<Arc<Node>>,
@@ -22,24 +44,24 @@ pub(super) struct Candidates {
 impl Candidates {
     /// Looks at every node once.
     pub(super) fn of(view: &dyn ClusterView, job: &Job) -> Self {
-        let spec = &job.spec;
         let mut metric = AllocMetric {
-            node_pool: spec.node_pool.clone(),
+            node_pool: job.spec.node_pool.clone(),
             ..AllocMetric::default()
         };
         let mut nodes = Vec::new();
         for node in view.nodes() {
-            let in_pool = spec.node_pool == POOL_ALL || node.node_pool == spec.node_pool;
-            if !in_pool || !node.is_ready() {
-                continue;
-            }
-            metric.nodes_in_pool += 1;
-            if spec.datacenters.iter().any(|dc| glob(dc, &node.datacenter)) {
-                *metric
-                    .nodes_available
-                    .entry(node.datacenter.clone())
-                    .or_default() += 1;
-                nodes.push(node);
+            let refused = outside(job, &node).next();
+            match refused {
+                Some(Outside::Pool | Outside::NotReady) => continue,
+                Some(Outside::Datacenter) => metric.nodes_in_pool += 1,
+                None => {
+                    metric.nodes_in_pool += 1;
+                    *metric
+                        .nodes_available
+                        .entry(node.datacenter.clone())
+                        .or_default() += 1;
+                    nodes.push(node);
+                }
             }
         }
         Self { nodes, metric }
@@ -95,22 +117,46 @@ impl<'a> Rules<'a> {
             .any(|c| is_unique(&c.left) || is_unique(&c.right))
     }
 
-    /// Why `node` may not run the group.
-    pub(super) fn refusal(&mut self, node: &Node) -> Option<String> {
-        for constraint in &self.constraints {
+    /// Every rule that `node` breaks, in the order in which they are judged.
+    pub(super) fn refusals<'n>(
+        &'n mut self,
+        node: &'n Node,
+    ) -> impl Iterator<Item = Refusal<'a>> + 'n {
+        let patterns = &mut self.patterns;
+        let unmet = self.constraints.iter().filter(move |constraint| {
             let left = resolve(node, &constraint.left);
             let right = resolve(node, &constraint.right);
-            let holds = self
-                .patterns
-                .holds(left.as_deref(), constraint.operand, right.as_deref());
-            if !holds {
-                return Some(text(constraint));
-            }
+            !patterns.holds(left.as_deref(), constraint.operand, right.as_deref())
+        });
+        let missing = self.drivers.iter().filter(|d| !has_driver(node, d));
+        let network = self.needs_network && node.host_ip.is_empty();
+        unmet
+            .map(|c| Refusal::Constraint(c))
+            .chain(missing.map(|d| Refusal::Driver(d)))
+            .chain(network.then_some(Refusal::Network))
+    }
+
+    /// Why `node` may not run the group.
+    pub(super) fn refusal(&mut self, node: &Node) -> Option<Refusal<'a>> {
+        self.refusals(node).next()
+    }
+}
+
+/// A rule that a node breaks; shown as failed placements name it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Refusal<'a> {
+    Constraint(&'a Constraint),
+    Driver(&'a str),
+    Network,
+}
+
+impl fmt::Display for Refusal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constraint(constraint) => f.write_str(&text(constraint)),
+            Self::Driver(_) => f.write_str("missing drivers"),
+            Self::Network => f.write_str("missing network"),
         }
-        if !self.drivers.iter().all(|d| has_driver(node, d)) {
-            return Some("missing drivers".to_string());
-        }
-        (self.needs_network && node.host_ip.is_empty()).then(|| "missing network".to_string())
     }
 }
 
@@ -168,7 +214,7 @@ impl Feasible {
                     *class = true;
                     feasible.nodes.push(node.clone());
                 }
-                Some(reason) => filter(&mut feasible.metric, node, reason),
+                Some(reason) => filter(&mut feasible.metric, node, reason.to_string()),
             }
         }
         feasible
@@ -209,9 +255,6 @@ pub(super) fn stays_feasible(
     let Some(node) = view.node(alloc.node_id) else {
         return false;
     };
-    let spec = &job.spec;
-    let in_pool = spec.node_pool == POOL_ALL || node.node_pool == spec.node_pool;
-    in_pool
-        && spec.datacenters.iter().any(|dc| glob(dc, &node.datacenter))
+    outside(job, &node).all(|o| o == Outside::NotReady)
         && Rules::of(job, group).refusal(&node).is_none()
 }

@@ -8,6 +8,7 @@
 //!   `changes` tells in-place from destructive;
 //! - `feasible`: which nodes may run a group, and why the others may not;
 //! - `rank` and `ports`: which of those fit, and which is best;
+//! - `explain`: says in words why something is as it is;
 //! - `plan`: puts the placements and stops together and reports what could not be placed.
 //!
 //! Start reading at [`schedule`].
@@ -24,6 +25,7 @@ use crate::model::{
 mod attributes;
 mod changes;
 mod classify;
+pub mod explain;
 mod feasible;
 mod group;
 mod ids;

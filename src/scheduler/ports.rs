@@ -1,6 +1,7 @@
 //! Host ports: which a group wants, whether a node has them, and which it gets.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::ids::Ids;
 use crate::model::resources::PortAsk;
@@ -18,6 +19,32 @@ pub(super) struct Asks<'a> {
     dynamic: usize,
 }
 
+/// What a node's ports lack; shown as failed placements name it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PortRefusal<'a> {
+    /// `by_node`: kept back by the node's operator.
+    Taken {
+        label: &'a str,
+        port: u16,
+        by_node: bool,
+    },
+    TooFew {
+        wanted: usize,
+        free: usize,
+    },
+}
+
+impl fmt::Display for PortRefusal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken { label, port, .. } => {
+                write!(f, "network: reserved port collision {label}={port}")
+            }
+            Self::TooFew { .. } => f.write_str("network: dynamic port selection failed"),
+        }
+    }
+}
+
 impl<'a> Asks<'a> {
     /// Everything that `group` and its tasks ask for.
     pub(super) fn of(group: &'a TaskGroup) -> Self {
@@ -31,18 +58,28 @@ impl<'a> Asks<'a> {
         Self { asks, dynamic }
     }
 
-    /// Why a node whose ports `used` are taken cannot serve them.
-    pub(super) fn refusal(&self, node: &Node, used: &BTreeSet<u16>) -> Option<String> {
-        for (ask, _) in &self.asks {
-            let Some(port) = ask.fixed else { continue };
+    /// Why a node whose ports `used` are taken cannot serve them, every reason.
+    pub(super) fn refusals(
+        &self,
+        node: &Node,
+        used: &BTreeSet<u16>,
+    ) -> impl Iterator<Item = PortRefusal<'a>> {
+        let fixed = self.asks.iter().filter_map(move |(ask, _)| {
+            let port = ask.fixed?;
+            let by_node = node.reserved.ports.contains(&port);
             let taken = used.contains(&port) && !ask.ignore_collision;
-            if taken || node.reserved.ports.contains(&port) {
-                let label = &ask.label;
-                return Some(format!("network: reserved port collision {label}={port}"));
-            }
-        }
-        (self.dynamic > 0 && free(node, used) < self.dynamic)
-            .then(|| "network: dynamic port selection failed".to_string())
+            (taken || by_node).then_some(PortRefusal::Taken {
+                label: &ask.label,
+                port,
+                by_node,
+            })
+        });
+        let free = match self.dynamic {
+            0 => 0,
+            _ => free(node, used),
+        };
+        let wanted = self.dynamic;
+        fixed.chain((free < wanted).then_some(PortRefusal::TooFew { wanted, free }))
     }
 
     /// Gives out ports; `None` if the range has too few after all.

@@ -4,20 +4,21 @@
 //! placed on it, so that a further instance costs a comparison per node.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::attributes::{Patterns, resolve};
 use super::feasible::{Feasible, Rules, exhaust, filter};
-use super::ports::Asks;
+use super::ports::{Asks, PortRefusal};
 use super::spread::Spreads;
 use crate::model::metric::NodeScore;
 use crate::model::resources::Amounts;
 use crate::model::room::Room;
-use crate::model::verify::exceeded;
+use crate::model::verify::all_exceeded;
 use crate::model::view::Algorithm;
 use crate::model::{
     Affinity, AllocMetric, AllocatedResources, Allocation, ClusterView, Job, Node, NodeId,
-    TaskGroup,
+    NodeUsage, TaskGroup,
 };
 
 /// How many of the best nodes a placement remembers.
@@ -93,6 +94,55 @@ enum Own {
         affinity: f64,
     },
     Full(String),
+}
+
+/// What keeps one more instance off a node that may run its group; shown as failed placements
+/// name it.
+#[derive(Debug)]
+pub(super) enum Obstacle<'a> {
+    Occupied(Occupied<'a>),
+    Port(PortRefusal<'a>),
+    /// Too little is left of this dimension.
+    Short(&'static str),
+}
+
+/// A `distinct_…` rule that another instance would break.
+#[derive(Debug)]
+pub(super) enum Occupied<'a> {
+    Host,
+    NoProperty(&'a str),
+    Property {
+        property: &'a str,
+        value: String,
+        used: u32,
+    },
+}
+
+impl fmt::Display for Obstacle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Occupied(occupied) => occupied.fmt(f),
+            Self::Port(refusal) => refusal.fmt(f),
+            Self::Short(dimension) => f.write_str(dimension),
+        }
+    }
+}
+
+impl fmt::Display for Occupied<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("distinct_hosts"),
+            Self::NoProperty(property) => write!(f, "missing property \"{property}\""),
+            Self::Property {
+                property,
+                value,
+                used,
+            } => write!(
+                f,
+                "distinct_property: {property}={value} used by {used} allocs"
+            ),
+        }
+    }
 }
 
 /// How good a node is; the fields' order is the policy, and the node decides ties.
@@ -198,7 +248,7 @@ impl<'a> Ranker<'a> {
         for at in 0..self.feasible.nodes.len() {
             let node = self.feasible.nodes[at].clone();
             if let Some(reason) = self.occupied(rooms, &node) {
-                filter(&mut metric, &node, reason);
+                filter(&mut metric, &node, reason.to_string());
                 continue;
             }
             match self.own(rooms, at, wish) {
@@ -261,16 +311,16 @@ impl<'a> Ranker<'a> {
     }
 
     /// Why another instance beside those on the node breaks a `distinct_…` rule.
-    fn occupied(&self, rooms: &Rooms<'_>, node: &Node) -> Option<String> {
+    fn occupied(&self, rooms: &Rooms<'_>, node: &Node) -> Option<Occupied<'a>> {
         let (job, group) = self.rules.distinct_hosts;
         let name = &self.group.name;
         if (job && rooms.any_present(node.id)) || (group && rooms.present(node.id, name) > 0) {
-            return Some("distinct_hosts".to_string());
+            return Some(Occupied::Host);
         }
         for (constraint, whole_job) in &self.rules.distinct_property {
             let property = &constraint.left;
             let Some(value) = resolve(node, property) else {
-                return Some(format!("missing property \"{property}\""));
+                return Some(Occupied::NoProperty(property));
             };
             let limit = constraint.right.parse::<u32>().unwrap_or(1).max(1);
             let mut used = 0;
@@ -284,12 +334,31 @@ impl<'a> Ranker<'a> {
                 };
             }
             if used >= limit {
-                return Some(format!(
-                    "distinct_property: {property}={value} used by {used} allocs"
-                ));
+                let value = value.into_owned();
+                return Some(Occupied::Property {
+                    property,
+                    value,
+                    used,
+                });
             }
         }
         None
+    }
+
+    /// What `node`, which holds `usage`, lacks for one more instance.
+    fn lacks(&self, node: &Node, usage: &NodeUsage) -> impl Iterator<Item = Obstacle<'a>> {
+        let ports = self.asks.refusals(node, &usage.ports).map(Obstacle::Port);
+        let mut after = usage.amounts;
+        after.add(self.resources.usage());
+        ports.chain(all_exceeded(after, node.available()).map(Obstacle::Short))
+    }
+
+    /// Everything that keeps one more instance off `node` as it is, in the order in which it is
+    /// judged.
+    pub(super) fn obstacles(&self, rooms: &mut Rooms<'_>, node: &Node) -> Vec<Obstacle<'a>> {
+        let occupied = self.occupied(rooms, node).map(Obstacle::Occupied);
+        let lacks = self.lacks(node, rooms.on(node.id).usage());
+        occupied.into_iter().chain(lacks).collect()
     }
 
     fn own(&mut self, rooms: &mut Rooms<'_>, at: usize, wish: &Wish<'_>) -> Own {
@@ -307,15 +376,12 @@ impl<'a> Ranker<'a> {
 
     fn look(&self, rooms: &mut Rooms<'_>, node: &Node, leaving: Option<&Allocation>) -> Own {
         let usage = rooms.on(node.id).after(leaving);
+        if let Some(lack) = self.lacks(node, &usage).next() {
+            return Own::Full(lack.to_string());
+        }
         let available = node.available();
         let mut after = usage.amounts;
         after.add(self.resources.usage());
-        if let Some(reason) = self.asks.refusal(node, &usage.ports) {
-            return Own::Full(reason);
-        }
-        if let Some(dimension) = exceeded(after, available) {
-            return Own::Full(dimension.to_string());
-        }
         let beside = f64::from(rooms.present(node.id, &self.group.name));
         let crowding = match beside > 0.0 {
             true => -(beside + 1.0) / f64::from(self.group.count.max(1)),

@@ -1018,3 +1018,23 @@ async fn stopping_ends_streams_and_waits() {
         .expect("the server ends at once")
         .unwrap();
 }
+
+/// An explanation is JSON below the thing explained; what does not exist has none.
+#[tokio::test]
+async fn why_is_told_of_what_exists() {
+    let server = Server::start(cluster()).await;
+    let answer = server.get("/v1/job/web/why").await;
+    assert_eq!((answer.status, &answer.json()["ID"]), (200, &json!("web")));
+    assert!(answer.header("X-Nomad-Index").is_some());
+    for (path, text) in [
+        ("/v1/job/nope/why", "job not found"),
+        (&*format!("/v1/node/{NODE}/why"), "node not found"),
+        (&*format!("/v1/allocation/{ALLOC}/why"), "alloc not found"),
+        (&*format!("/v1/evaluation/{ALLOC}/why"), "eval not found"),
+    ] {
+        let answer = server.get(path).await;
+        assert_eq!((answer.status, answer.text()), (404, text), "{path}");
+    }
+    let answer = server.send("PUT", "/v1/job/web/why", &[], "").await;
+    assert_eq!(answer.status, 405);
+}

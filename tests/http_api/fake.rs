@@ -17,6 +17,7 @@ use tumen::model::ids::*;
 use tumen::model::member::{Member, MemberRecord, MemberStatus, ServerRole};
 use tumen::model::pool::NodePool;
 use tumen::model::resources::Amounts;
+use tumen::model::why::{Subject, Why};
 use tumen::model::*;
 use tumen::rpc::api::*;
 use tumen::rpc::local::*;
@@ -260,6 +261,17 @@ impl Fake {
                     .map(|j| summary(j)),
             ),
             Read::JobSubmission { .. } => Body::Submission(None),
+            Read::Explain(Subject::Job(key)) => {
+                let job = state.jobs.iter().find(|j| j.key() == key);
+                Body::Why(job.map(|j| {
+                    Box::new(Why {
+                        id: j.spec.id.to_string(),
+                        summary: "Job runs.".to_owned(),
+                        ..Why::default()
+                    })
+                }))
+            }
+            Read::Explain(_) => Body::Why(None),
             Read::JobAllocs(key) => Body::Allocs(
                 state
                     .allocs

@@ -16,6 +16,7 @@ pub mod operator;
 pub mod service;
 pub mod status;
 pub mod testnet;
+pub mod why;
 
 use super::fail::Failure;
 use super::registry::Command;
@@ -36,6 +37,7 @@ pub fn all() -> Vec<&'static Command> {
         namespace::COMMANDS,
         status::COMMANDS,
         fmt::COMMANDS,
+        why::COMMANDS,
         misc::COMMANDS,
         testnet::COMMANDS,
         demo::COMMANDS,

@@ -4,6 +4,7 @@ use crate::cli::cmd::{alloc, deployment, eval, job, namespace, node};
 use crate::cli::context::Ctx;
 use crate::cli::fail::{Attempt, Failure, Outcome, arguments};
 use crate::cli::flags::{Args, Flag};
+use crate::cli::http_client::Client;
 use crate::cli::json;
 use crate::cli::registry::{Command, command};
 use crate::http::dto::misc::{SearchRequest, SearchResponse};
@@ -44,15 +45,7 @@ fn status(ctx: &mut Ctx, args: &Args) -> Outcome {
         }
     };
     let client = ctx.client(args)?;
-    let request = SearchRequest {
-        prefix: id.clone(),
-        context: "all".to_owned(),
-    };
-    let found: SearchResponse = client
-        .put_json("/v1/search", &request)
-        .read()
-        .attempt(&format!("Error querying search with id \"{id}\""))?;
-    let (kind, id) = choose(&found, &id)?;
+    let (kind, id) = choose(&search(&client, &id)?, &id)?;
     let mut args = args.clone();
     args.rest = vec![id];
     match kind {
@@ -65,8 +58,20 @@ fn status(ctx: &mut Ctx, args: &Args) -> Outcome {
     }
 }
 
+/// Everything whose id begins so.
+pub fn search(client: &Client, id: &str) -> Result<SearchResponse, Failure> {
+    let request = SearchRequest {
+        prefix: id.to_owned(),
+        context: "all".to_owned(),
+    };
+    client
+        .put_json("/v1/search", &request)
+        .read()
+        .attempt(&format!("Error querying search with id \"{id}\""))
+}
+
 /// The one kind with matches, and what to show of it.
-fn choose(found: &SearchResponse, id: &str) -> Result<(&'static str, String), Failure> {
+pub fn choose(found: &SearchResponse, id: &str) -> Result<(&'static str, String), Failure> {
     let matches = |kind: &str| {
         found
             .matches

@@ -169,6 +169,8 @@ impl EvalStory {
                 "Evaluation \"{blocked}\" waiting for additional capacity to place remainder"
             );
             lines.push(Line::Detail(text));
+            let ask = format!("What is lacking: tumen why {}", eval.job_id);
+            lines.push(Line::Detail(ask));
         }
         if !eval.blocked_eval.is_empty() && !eval.deployment_id.is_empty() {
             lines.push(Line::Detail(
@@ -262,6 +264,7 @@ mod tests {
               * Resources exhausted on 1 nodes
               * Dimension "memory" exhausted on 1 nodes
             Evaluation "bd1a9cf8" waiting for additional capacity to place remainder
+            What is lacking: tumen why web
         "#);
         assert!(finished.unwrap().unplaced);
     }

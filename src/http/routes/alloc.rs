@@ -13,10 +13,11 @@ use crate::http::error::HttpError;
 use crate::http::filter::fields_of;
 use crate::http::page::{Key, Listing};
 use crate::http::respond::Meta;
+use crate::model::why::Subject;
 use crate::model::{AllocId, Allocation};
 use crate::rpc::{Op, Read, Reply};
 
-use super::{as_value, client, has_prefix, id_of, uuid_of};
+use super::{as_value, client, has_prefix, id_of, uuid_of, why};
 
 /// `/v1/allocations`
 pub(super) async fn list(ctx: &Ctx) -> Result<Response, HttpError> {
@@ -77,6 +78,10 @@ pub(super) async fn alloc(ctx: &Ctx, tail: &str) -> Result<Response, HttpError> 
     match part {
         Some("stop") => stop(ctx, id).await,
         Some("checks") => client::checks(ctx, &id_of(id)).await,
+        Some("why") => {
+            let subject = Subject::Alloc(uuid_of(id, "alloc")?);
+            why::explain(ctx, subject, "alloc not found").await
+        }
         Some("services") => services(ctx, id).await,
         None => one(ctx, id).await,
         Some(_) => Err(HttpError::failed("resource not found")),

@@ -12,10 +12,11 @@ use crate::http::error::HttpError;
 use crate::http::filter::fields_of;
 use crate::http::page::{Key, Listing, Page};
 use crate::http::respond::Meta;
+use crate::model::why::Subject;
 use crate::model::{EvalId, Evaluation};
 use crate::rpc::Read;
 
-use super::{as_value, has_prefix, uuid_of};
+use super::{as_value, has_prefix, uuid_of, why};
 
 /// `/v1/evaluations` and below.
 pub(super) async fn list(ctx: &Ctx, tail: Option<&str>) -> Result<Response, HttpError> {
@@ -76,6 +77,10 @@ pub(super) async fn eval(ctx: &Ctx, tail: &str) -> Result<Response, HttpError> {
         let answer = ctx.read(Read::EvalAllocs(id)).await?;
         let meta = Meta::of(&answer);
         return super::alloc::stubs(ctx, &body!(answer, Allocs), meta);
+    }
+    if let Some(id) = tail.strip_suffix("/why") {
+        let subject = Subject::Eval(uuid_of(id, "eval")?);
+        return why::explain(ctx, subject, "eval not found").await;
     }
     let id: EvalId = uuid_of(tail, "eval")?;
     let related = ctx.params.flag("related", false)?;

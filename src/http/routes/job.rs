@@ -13,13 +13,14 @@ use crate::http::dto::jobs::JobVersionsResponse;
 use crate::http::error::HttpError;
 use crate::http::page::{Key, Listing};
 use crate::http::respond::Meta;
+use crate::model::why::Subject;
 use crate::model::{Job, JobKey, diff};
 use crate::rpc::Read;
 
-use super::{id_of, job_write, jobspec};
+use super::{id_of, job_write, jobspec, why};
 
 /// What may follow a job's id; longer ones first.
-const SUFFIXES: [&str; 19] = [
+const SUFFIXES: [&str; 20] = [
     "dispatch/payload",
     "periodic/force",
     "allocations",
@@ -39,6 +40,7 @@ const SUFFIXES: [&str; 19] = [
     "scale",
     "plan",
     "tag",
+    "why",
 ];
 
 /// `/v1/jobs` and below.
@@ -72,6 +74,7 @@ pub(super) async fn job(ctx: &Ctx, tail: &str) -> Result<Response, HttpError> {
                 "a job type with children (periodic, parameterized)",
             ))
         }
+        Some("why") => why::explain(ctx, Subject::Job(key), "job not found").await,
         Some("action") => Err(HttpError::unavailable("running a job's action")),
         Some("tag") => Err(HttpError::unavailable("tagging a job's version")),
         Some(suffix) => {

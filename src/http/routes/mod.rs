@@ -19,6 +19,7 @@ mod operator;
 mod pool;
 mod search;
 mod service;
+mod why;
 
 use std::str::FromStr;
 

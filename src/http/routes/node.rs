@@ -11,10 +11,11 @@ use crate::http::error::HttpError;
 use crate::http::page::{Key, Listing};
 use crate::http::respond::Meta;
 use crate::model::node::{DrainLimit, DrainSpec};
+use crate::model::why::Subject;
 use crate::model::{Eligibility, NodeId};
 use crate::rpc::{Op, Read, Reply};
 
-use super::{as_value, has_prefix, uuid_of};
+use super::{as_value, has_prefix, uuid_of, why};
 
 /// `/v1/nodes`
 pub(super) async fn list(ctx: &Ctx) -> Result<Response, HttpError> {
@@ -66,6 +67,10 @@ pub(super) async fn node(ctx: &Ctx, tail: &str) -> Result<Response, HttpError> {
     match tail.split_once('/') {
         None => one(ctx, tail).await,
         Some((id, "allocations")) => allocations(ctx, id).await,
+        Some((id, "why")) => {
+            let subject = Subject::Node(uuid_of(id, "node")?);
+            why::explain(ctx, subject, "node not found").await
+        }
         Some((id, "drain")) => drain(ctx, id).await,
         Some((id, "eligibility")) => eligibility(ctx, id).await,
         Some((id, "evaluate")) => {

@@ -8,6 +8,7 @@
 mod alloc;
 mod client;
 mod deployment;
+mod explain;
 mod job;
 mod node;
 mod operator;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::explain;
 use crate::env::timeout_at;
 use crate::model::{
     AllocClientStatus, ClusterView, Index, Job, JobKey, Namespace, NodeId, NodeStatus,
@@ -108,6 +109,7 @@ fn keys(read: &Read) -> Vec<Key> {
         Read::Pools => vec![Key::Table(Table::Pools)],
         Read::Raft => Vec::new(),
         Read::ClientAllocs { node, .. } => vec![Key::NodeWanted(*node), Key::Node(*node)],
+        Read::Explain(_) => explain::keys(),
     }
 }
 
@@ -171,6 +173,7 @@ fn body(ctx: &Ctx, view: &Snapshot, query: &Query) -> Body {
             linearizable: !query.stale,
             allocs: view.allocs_of_node(*node),
         }),
+        Read::Explain(subject) => Body::Why(explain::why(ctx, view, subject)),
     }
 }
 

@@ -249,7 +249,11 @@ fn body(ctx: &Ctx, args: &Args, job: &Value, facts: &Facts) -> Result<String, Fa
     if let Some(failed) = placement_failure(&evals) {
         parts.push(section(
             "Placement Failure",
-            &show::metrics::failures(&failed.failed_tg_allocs),
+            &format!(
+                "{}\nWhat is lacking: tumen why {}",
+                show::metrics::failures(&failed.failed_tg_allocs).trim_end(),
+                failed.job_id
+            ),
         ));
     }
     let coming = rescheduling(ctx, &allocs, &evals, verbose);
