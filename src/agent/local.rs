@@ -236,6 +236,37 @@ impl Local for AgentLocal {
         self.members.borrow().clone()
     }
 
+    fn changed(&self) -> BoxFuture<'static, ()> {
+        let mut members = self.members.clone();
+        members.mark_unchanged();
+        let mut leadership = self.facts.consensus.as_ref().map(Consensus::leadership);
+        let leader_changed = async move {
+            match &mut leadership {
+                Some(leadership) => leadership.changed().await.is_ok(),
+                None => false,
+            }
+        };
+        async move {
+            // A sender that is gone, with the agent ending, changes nothing any more.
+            let members = async move {
+                if members.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let leader = async move {
+                if !leader_changed.await {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = members => {}
+                () = leader => {}
+            }
+        }
+        .boxed()
+    }
+
     fn servers(&self) -> Vec<SocketAddr> {
         match &self.facts.consensus {
             Some(_) => self.peers(),

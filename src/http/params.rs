@@ -21,6 +21,11 @@ impl Params {
         )
     }
 
+    /// Every key with its value.
+    pub(crate) fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+
     /// The first value of `key`.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.0

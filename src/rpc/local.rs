@@ -17,6 +17,8 @@ pub trait Local: Send + Sync {
     fn stats(&self) -> BTreeMap<String, BTreeMap<String, String>>;
     /// Every agent that the gossip knows.
     fn members(&self) -> Members;
+    /// Ends when the members or the leader are no longer those of the moment of this call.
+    fn changed(&self) -> BoxFuture<'static, ()>;
     /// The servers that its client talks to.
     fn servers(&self) -> Vec<SocketAddr>;
     /// The leader's rpc address, if one is known.

@@ -7,20 +7,24 @@ use maud::{Markup, html};
 
 use crate::model::Timestamp;
 
-/// A status in its colour.
+/// A status as a word in its colour, with a shape of its own before it.
 pub(super) fn badge(status: &str) -> Markup {
-    let class = match status {
-        "running" | "ready" | "complete" | "successful" | "eligible" | "alive" | "healthy"
-        | "success" | "passing" | "leader" | "voter" => "badge good",
-        "pending" | "initializing" | "blocked" | "paused" | "ineligible" | "draining"
-        | "leaving" | "unknown" | "disconnected" | "starting" => "badge wait",
-        "failed" | "lost" | "down" | "unhealthy" | "failure" | "evict" => "badge bad",
-        _ => "badge",
-    };
-    html! { span class=(class) { (status) } }
+    html! { span.badge.(tone(status)) { (status) } }
 }
 
-/// How long before `now` something was; exact on hover.
+/// Which colour and shape a status has: `good`, `wait`, `bad` or `off`.
+fn tone(status: &str) -> &'static str {
+    match status {
+        "running" | "ready" | "successful" | "eligible" | "alive" | "healthy" | "success"
+        | "passing" | "leader" | "voter" => "good",
+        "pending" | "initializing" | "blocked" | "paused" | "ineligible" | "draining"
+        | "leaving" | "unknown" | "disconnected" | "starting" | "learner" => "wait",
+        "failed" | "lost" | "down" | "unhealthy" | "failure" | "evict" => "bad",
+        _ => "off",
+    }
+}
+
+/// How long before `now` something was; exact on hover. The script keeps it current.
 pub(super) fn ago(now: Timestamp, then: Timestamp) -> Markup {
     if !then.is_set() {
         return html! { "–" };
@@ -29,6 +33,23 @@ pub(super) fn ago(now: Timestamp, then: Timestamp) -> Markup {
         .map(|t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
         .unwrap_or_default();
     html! { time datetime=(exact) title=(exact) { (span(now.since(then))) " ago" } }
+}
+
+/// `html` without what passing time alone changes in it.
+pub(super) fn ageless(html: &str) -> String {
+    let mut parts = html.split("</time>");
+    let mut kept = String::with_capacity(html.len());
+    for part in parts.by_ref() {
+        // Text from outside is escaped, so every `<time` is one of ours.
+        match part.rsplit_once("<time ") {
+            Some((before, element)) => {
+                kept.push_str(before);
+                kept.push_str(element.split('>').next().unwrap_or_default());
+            }
+            None => kept.push_str(part),
+        }
+    }
+    kept
 }
 
 /// A duration in its two largest units.
@@ -53,32 +74,71 @@ pub(super) fn mib(megabytes: u64) -> String {
     }
 }
 
+/// A number of bytes.
+pub(super) fn bytes(bytes: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    match bytes {
+        0..MIB => format!("{} KiB", bytes >> 10),
+        _ if bytes < 10 * MIB => format!("{:.1} MiB", bytes as f64 / MIB as f64),
+        _ => mib(bytes >> 20),
+    }
+}
+
 /// The beginning of an id as a link to its page.
 pub(super) fn link(noun: &str, id: impl Display) -> Markup {
     let id = id.to_string();
     let short = id.get(..8).unwrap_or(&id);
-    html! { a.id href={ "/ui/" (noun) "/" (id) } title=(id) { (short) } }
+    html! { a.id href={ "/ui/" (noun) "/" (encoded(&id)) } title=(id) { (short) } }
 }
 
-/// A table; `rows` is its body. Without rows, `nothing` in words.
-pub(super) fn table(heads: &[&str], rows: Vec<Markup>, nothing: &str) -> Markup {
-    if rows.is_empty() {
-        return html! { p.empty { (nothing) } };
+/// A link to an id's page, if there is an id.
+pub(super) fn link_or_none(noun: &str, id: Option<impl Display>) -> Markup {
+    match id {
+        Some(id) => link(noun, id),
+        None => html! { "–" },
     }
-    html! {
-        div.scroll {
-            table {
-                thead { tr { @for head in heads { th scope="col" { (head) } } } }
-                tbody { @for row in &rows { tr { (row) } } }
-            }
+}
+
+/// A client's name as a link to its page.
+pub(super) fn client_link(id: impl Display, name: &str) -> Markup {
+    html! { a href={ "/ui/clients/" (id) } { (name) } }
+}
+
+/// Text as part of an address.
+pub(super) fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
         }
     }
+    out
+}
+
+/// Text, or a dash where there is none.
+pub(super) fn or_dash(text: &str) -> Markup {
+    html! { @if text.is_empty() { "–" } @else { (text) } }
 }
 
 /// Names with their values.
 pub(super) fn facts(facts: &[(&str, Markup)]) -> Markup {
     html! {
-        dl { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } }
+        dl.facts { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } }
+    }
+}
+
+/// Keys with their values, folded away.
+pub(super) fn pairs<'a>(
+    title: &str,
+    entries: impl ExactSizeIterator<Item = (&'a String, &'a String)>,
+) -> Markup {
+    html! {
+        details {
+            summary { (title) " " span.count { (entries.len()) } }
+            dl.pairs { @for (key, value) in entries { div { dt { (key) } dd { (value) } } } }
+        }
     }
 }
 
@@ -96,6 +156,14 @@ mod tests {
     }
 
     #[test]
+    fn amounts_have_fitting_units() {
+        assert_eq!(bytes(2048), "2 KiB");
+        assert_eq!(bytes(3 << 19), "1.5 MiB");
+        assert_eq!(bytes(64 << 20), "64 MiB");
+        assert_eq!(mib(20_480), "20.0 GiB");
+    }
+
+    #[test]
     fn text_from_outside_is_escaped() {
         let shown = link("jobs", "<script>").into_string();
         assert!(!shown.contains("<script>"), "{shown}");
@@ -103,5 +171,14 @@ mod tests {
             badge("down").into_string(),
             "<span class=\"badge bad\">down</span>"
         );
+    }
+
+    #[test]
+    fn only_passing_time_makes_no_difference() {
+        let at = |now, then| ageless(&html! { b { (ago(Timestamp(now), Timestamp(then))) } "x" }.into_string());
+        let second = 1_000_000_000;
+        assert_eq!(at(9 * second, second), at(99 * second, second));
+        assert_ne!(at(9 * second, second), at(9 * second, 2 * second));
+        assert_eq!(ageless("<p>a</p>"), "<p>a</p>");
     }
 }

@@ -1,23 +1,41 @@
 //! The web UI: read-only pages, made whole on the server from the same reads as the API.
 //!
-//! **Owns** what people see: one layout, one style sheet, a page per noun. **Does not** change
-//! anything in the cluster, and needs no script.
+//! **Owns** what people see: one layout, one style sheet, one script, a page per noun. **Does
+//! not** change anything in the cluster, and needs no script: links and GET forms do everything.
 //!
-//! [`pages`] makes the function that `http` calls with a path; start reading at [`Ui::page`].
+//! A page is a [`View`]: parts with names, made by a function of [`pages`] that reads through a
+//! [`Source`]. The address `/ui/<page>` shows the parts at once; `/ui/live/<page>` is the same
+//! function again and again, an event stream of the parts whose content has changed ([`live`]).
+//! The script puts them in place and is otherwise a convenience.
+//!
+//! [`pages()`] makes the function that `http` calls with a request; start reading at
+//! [`Ui::answer`].
 
+mod bar;
 mod format;
 mod layout;
+mod live;
+mod logs;
 mod pages;
+mod search;
+mod source;
+mod table;
 
 use std::sync::Arc;
 
 use maud::{Markup, html};
+use tokio::sync::Semaphore;
 
 use crate::env::Env;
-use crate::http::dto::page::{Page, Pages};
-use crate::rpc::{Answer, Api, ApiError, Body, Local, Nodes, Query, Read};
+use crate::http::dto::page::{Page, PageRequest, Pages};
+use crate::rpc::{Api, ApiError, Body, Local, Nodes};
 
 use layout::Layout;
+use live::Live;
+use source::Source;
+
+/// How many live streams one agent serves; what is beyond stays as it was loaded, and says so.
+const STREAMS_MAX: usize = 128;
 
 /// What pages are made from.
 #[derive(Clone)]
@@ -28,11 +46,12 @@ pub struct Ui {
     pub env: Env,
 }
 
-/// The function that makes a page for a path and a query string.
+/// The function that makes pages.
 pub fn pages(ui: Ui) -> Pages {
-    Arc::new(move |path, query| {
-        let ui = ui.clone();
-        Box::pin(async move { ui.page(&path, &query).await })
+    let streams = Arc::new(Semaphore::new(STREAMS_MAX));
+    Arc::new(move |request| {
+        let (ui, streams) = (ui.clone(), streams.clone());
+        Box::pin(async move { ui.answer(request, streams).await })
     })
 }
 
@@ -51,90 +70,152 @@ impl From<ApiError> for Missing {
     }
 }
 
-/// A page's title and content.
+impl Missing {
+    /// What is shown instead, with its HTTP status.
+    fn page(&self) -> (u16, View) {
+        let (status, title, text) = match self {
+            Self::Object(what) => (404, "Not found", what.clone()),
+            Self::Cluster(error) => (503, "The cluster does not answer", error.to_string()),
+        };
+        let content = html! {
+            h1 { (title) }
+            p { (text) }
+            p { a href="/ui/" { "Overview" } }
+        };
+        (status, View::new("", title).part("note", content))
+    }
+}
+
+/// A page: its title and its parts.
 struct View {
     title: String,
     /// Which entry of the navigation is marked.
     section: &'static str,
-    content: Markup,
+    /// In their order, by names that are unique on the page.
+    parts: Vec<(&'static str, Markup)>,
+    /// The log that the part [`logs::PART`] shows.
+    log: Option<logs::Log>,
+}
+
+impl View {
+    fn new(section: &'static str, title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            section,
+            parts: Vec::new(),
+            log: None,
+        }
+    }
+
+    /// Adds a part.
+    fn part(mut self, name: &'static str, content: Markup) -> Self {
+        self.parts.push((name, content));
+        self
+    }
+
+    /// Says first that what is shown may be old, if it may.
+    fn warned(mut self, from: &Source) -> Self {
+        if from.leaderless() {
+            let text = html! {
+                p.warning { "No leader is known: what you see may be out of date, and nothing can be changed now." }
+            };
+            self.parts.insert(0, ("leaderless", text));
+        }
+        self
+    }
+
+    /// Adds a part if it has any content.
+    fn part_if(self, name: &'static str, content: Option<Markup>) -> Self {
+        match content {
+            Some(content) => self.part(name, content),
+            None => self,
+        }
+    }
+}
+
+/// What an address asks for.
+enum Answered {
+    View(View),
+    /// The page is at this address.
+    Moved(String),
+}
+
+impl From<View> for Answered {
+    fn from(view: View) -> Self {
+        Self::View(view)
+    }
 }
 
 impl Ui {
-    async fn page(&self, path: &str, query: &str) -> Page {
-        if path == "/ui/style.css" {
-            return Page {
-                status: 200,
-                kind: "text/css; charset=utf-8",
-                body: layout::STYLE.to_string(),
+    async fn answer(self, request: PageRequest, streams: Arc<Semaphore>) -> Page {
+        if let Some(file) = layout::file(&request) {
+            return file;
+        }
+        if let Some(rest) = request.path.strip_prefix("/ui/live/") {
+            let Ok(seat) = streams.try_acquire_owned() else {
+                return Page::Whole {
+                    status: 503,
+                    kind: "text/plain; charset=utf-8",
+                    body: format!("this agent already serves {STREAMS_MAX} live pages\n"),
+                    lasting: false,
+                };
+            };
+            let page = PageRequest {
+                path: format!("/ui/{rest}"),
+                query: request.query,
+            };
+            return Page::Stream {
+                kind: "text/event-stream; charset=utf-8",
+                chunks: Live::new(self, page, seat).chunks(),
             };
         }
-        let (status, view) = match self.view(path, query).await {
-            Ok(view) => (200, view),
-            Err(Missing::Object(what)) => (404, note("Not found", &what)),
-            Err(Missing::Cluster(error)) => {
-                (503, note("The cluster does not answer", &error.to_string()))
-            }
+        let source = Source::new(self);
+        let (status, mut view) = match view(&source, &request).await {
+            Ok(Answered::View(view)) => (200, view.warned(&source)),
+            Ok(Answered::Moved(to)) => return Page::Moved(to),
+            Err(missing) => missing.page(),
         };
-        let layout = Layout::of(&self.local.info());
-        Page {
+        logs::fill(&source, &mut view).await;
+        Page::Whole {
             status,
             kind: "text/html; charset=utf-8",
-            body: layout.render(view),
+            body: Layout::of(&source.info()).render(view, &request),
+            lasting: false,
         }
-    }
-
-    async fn view(&self, path: &str, query: &str) -> Result<View, Missing> {
-        let rest = path.trim_start_matches("/ui/").trim_end_matches('/');
-        let (noun, id) = match rest.split_once('/') {
-            Some((noun, id)) => (noun, Some(id)),
-            None => (rest, None),
-        };
-        match (noun, id) {
-            ("" | "overview" | "topology", None) => pages::overview(self).await,
-            ("jobs", None) => pages::jobs(self).await,
-            ("jobs", Some(id)) => pages::job(self, id).await,
-            ("allocations", None) => pages::allocs(self).await,
-            ("allocations", Some(id)) => pages::alloc(self, id).await,
-            ("clients", None) => pages::clients(self).await,
-            ("clients", Some(id)) => pages::client(self, id).await,
-            ("servers", _) => pages::servers(self).await,
-            ("evaluations", id) => pages::evals(self, id.or(current_eval(query))).await,
-            ("deployments", Some(id)) => pages::deployment(self, id).await,
-            ("services", None) => pages::services(self).await,
-            _ => Err(Missing::Object(format!("There is no page at {path}."))),
-        }
-    }
-
-    /// Asks the cluster; any server may answer from its own state, so that pages stay up while
-    /// there is no leader.
-    async fn read(&self, read: Read) -> Result<Answer, ApiError> {
-        let query = Query {
-            stale: true,
-            ..Query::now(read)
-        };
-        self.api.read(query).await
     }
 }
 
-/// The evaluation that a hint's address names.
-fn current_eval(query: &str) -> Option<&str> {
-    query
-        .split('&')
-        .filter_map(|part| part.split_once('='))
-        .find(|(key, value)| *key == "currentEval" && !value.is_empty())
-        .map(|(_, value)| value)
-}
-
-fn note(title: &str, text: &str) -> View {
-    View {
-        title: title.to_string(),
-        section: "",
-        content: html! {
-            h1 { (title) }
-            p { (text) }
-            p { a href="/ui/" { "Overview" } }
+/// The page at an address.
+async fn view(from: &Source, request: &PageRequest) -> Result<Answered, Missing> {
+    let rest = request.path.trim_start_matches("/ui/").trim_matches('/');
+    let (noun, id) = match rest.split_once('/') {
+        Some((noun, id)) => (noun, Some(id)),
+        None => (rest, None),
+    };
+    let view = match (noun, id) {
+        ("" | "overview" | "topology", None) => pages::overview(from).await?,
+        ("jobs", None) => pages::jobs(from, request).await?,
+        ("jobs", Some(id)) => pages::job(from, id, request).await?,
+        ("allocations", None) => pages::allocs(from, request).await?,
+        ("allocations", Some(id)) => pages::alloc(from, id, request).await?,
+        ("clients", None) => pages::clients(from, request).await?,
+        ("clients", Some(id)) => pages::client(from, id, request).await?,
+        ("servers", _) => pages::servers(from).await?,
+        ("evaluations", None) => match request.text("currentEval") {
+            "" => pages::evals(from, request).await?,
+            id => pages::eval(from, id, request).await?,
         },
-    }
+        ("evaluations", Some(id)) => pages::eval(from, id, request).await?,
+        ("deployments", None) => pages::deployments(from, request).await?,
+        ("deployments", Some(id)) => pages::deployment(from, id, request).await?,
+        ("services", None) => pages::services(from, request).await?,
+        ("search", None) => return search::search(from, request.text("q")).await,
+        _ => {
+            let path = &request.path;
+            return Err(Missing::Object(format!("There is no page at {path}.")));
+        }
+    };
+    Ok(view.into())
 }
 
 /// The cluster answered something that was not asked for.

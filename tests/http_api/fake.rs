@@ -350,7 +350,7 @@ impl Api for Fake {
             let index = *index.borrow();
             Ok(Answer {
                 index,
-                known_leader: true,
+                known_leader: !self.state.lock().unwrap().no_leader,
                 last_contact: std::time::Duration::ZERO,
                 body: self.answer(query.read)?,
             })
@@ -469,6 +469,12 @@ impl Local for Fake {
         };
         let status = MemberStatus::Alive;
         BTreeMap::from([(id, Member { record, status })])
+    }
+
+    fn changed(&self) -> BoxFuture<'static, ()> {
+        // Members and leader of this cluster change with its state.
+        let mut index = self.index.subscribe();
+        Box::pin(async move { index.changed().await.unwrap() })
     }
 
     fn servers(&self) -> Vec<SocketAddr> {

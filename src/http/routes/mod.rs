@@ -21,16 +21,21 @@ mod search;
 mod service;
 mod why;
 
+use std::convert::Infallible;
 use std::str::FromStr;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 
 use super::context::Ctx;
+use super::dto::page::{Page, PageRequest};
 use super::error::HttpError;
 use super::params::decode;
 use super::respond;
+use super::serve::Streamed;
 
 /// Nouns whose bare path means their subtree.
 const SUBTREES: [&str; 9] = [
@@ -133,10 +138,31 @@ async fn page(ctx: &Ctx) -> Result<Response, HttpError> {
     let Some(pages) = &ctx.app.pages else {
         return Err(HttpError::no_such_path());
     };
-    let page = pages(decode(&ctx.path, false), ctx.raw_query.clone()).await;
-    let mut response = respond::content(page.kind, Body::from(page.body));
-    *response.status_mut() = StatusCode::from_u16(page.status)
-        .map_err(|_| HttpError::failed("the page has no valid status"))?;
+    let request = PageRequest {
+        path: decode(&ctx.path, false),
+        query: ctx.params.pairs().to_vec(),
+    };
+    let mut response = match pages(request).await {
+        Page::Whole {
+            status,
+            kind,
+            body,
+            lasting,
+        } => {
+            let mut response = respond::content(kind, Body::from(body));
+            *response.status_mut() = StatusCode::from_u16(status)
+                .map_err(|_| HttpError::failed("the page has no valid status"))?;
+            let keep = match lasting {
+                true => "public, max-age=31536000, immutable",
+                false => "no-store",
+            };
+            let keep = HeaderValue::from_static(keep);
+            response.headers_mut().insert(header::CACHE_CONTROL, keep);
+            response
+        }
+        Page::Moved(to) => respond::redirect(&to)?,
+        Page::Stream { kind, chunks } => page_stream(ctx, kind, chunks),
+    };
     for (name, value) in [
         (
             header::CONTENT_SECURITY_POLICY,
@@ -150,6 +176,18 @@ async fn page(ctx: &Ctx) -> Result<Response, HttpError> {
             .insert(name, HeaderValue::from_static(value));
     }
     Ok(response)
+}
+
+/// What a page is told as it happens, until the reader goes or the server ends.
+fn page_stream(ctx: &Ctx, kind: &'static str, chunks: BoxStream<'static, Bytes>) -> Response {
+    let ended = ctx.token.clone().cancelled_owned();
+    let body = chunks.map(Ok::<_, Infallible>).take_until(ended);
+    let mut response = respond::content(kind, Body::from_stream(body));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.extensions_mut().insert(Streamed);
+    response
 }
 
 /// Whether pages of other origins may read this path.

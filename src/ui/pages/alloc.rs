@@ -4,227 +4,220 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use super::format::{ago, badge, facts, link, mib, table};
-use super::{Missing, Ui, View, body, id_of, now};
-use crate::model::{AllocId, Allocation, TaskState, Timestamp};
-use crate::rpc::{NodeAnswer, NodeAsk, Read};
+use super::format::{ago, badge, client_link, facts, link, link_or_none, mib, or_dash};
+use super::job::job_link;
+use super::logs::{self, Log};
+use super::{Column, Missing, PageRequest, Source, Table, View, bar, body, number, text};
+use super::{filter, id_of, paged, passes, task};
+use crate::model::{AllocClientStatus, AllocId, Allocation, Timestamp};
+use crate::rpc::Read;
 
-/// A table of allocations, newest first.
-pub(super) fn rows(now: Timestamp, allocs: &[Arc<Allocation>]) -> Markup {
-    let mut newest: Vec<&Arc<Allocation>> = allocs.iter().collect();
-    newest.sort_by_key(|a| (std::cmp::Reverse(a.create_index), a.id));
-    let rows = newest
-        .iter()
-        .map(|a| {
-            html! {
-                td { (link("allocations", a.id)) }
-                td { (a.name) }
-                td { (badge(a.client_status.as_str())) }
-                td { (a.desired.as_str()) }
-                td { (a.job.version) }
-                td { a href={ "/ui/clients/" (a.node_id) } { (a.node_name) } }
-                td { (ago(now, a.create_time)) }
-                td { (ago(now, a.modify_time)) }
+const STATUSES: [&str; 6] = ["running", "pending", "failed", "lost", "unknown", "complete"];
+
+const COLUMNS: [Column; 8] = [
+    text("Id"),
+    text("Name"),
+    text("Status"),
+    text("Client"),
+    number("Version"),
+    number("Restarts"),
+    text("Created"),
+    text("Modified"),
+];
+
+/// A table of allocations in pages: those that live before those that ended, newest first.
+pub(super) fn pages(now: Timestamp, mut allocs: Vec<Arc<Allocation>>, at: &PageRequest) -> Markup {
+    allocs.sort_by_key(|a| (a.is_terminal(), std::cmp::Reverse(a.create_index), a.id));
+    let paged = paged(allocs, at);
+    html! { (rows(now, &paged.rows)) (paged.links) }
+}
+
+fn rows(now: Timestamp, allocs: &[Arc<Allocation>]) -> Markup {
+    let mut table = Table::new(&COLUMNS, "There are none.");
+    for a in allocs {
+        let restarts: u64 = a.task_states.values().map(|t| t.restarts).sum();
+        let class = if a.is_terminal() { "past" } else { "" };
+        let cells = vec![
+            link("allocations", a.id),
+            html! { (a.name) },
+            status(a),
+            client_link(a.node_id, &a.node_name),
+            html! { (a.job.version) },
+            html! { (restarts) },
+            ago(now, a.create_time),
+            ago(now, a.modify_time),
+        ];
+        table.row(format!("alloc-{}", a.id), class, cells);
+    }
+    table.render()
+}
+
+/// What its client says, with what is not as it should be.
+pub(super) fn status(a: &Allocation) -> Markup {
+    html! {
+        (badge(a.client_status.as_str()))
+        @if a.is_server_terminal() && !a.is_client_terminal() { " " (badge("stopping")) }
+        @if !a.is_terminal() {
+            @match a.deployment_health.and_then(|h| h.healthy) {
+                Some(true) => { " " (badge("healthy")) },
+                Some(false) => { " " (badge("unhealthy")) },
+                None => {},
             }
-        })
-        .collect();
-    table(
-        &[
-            "Id", "Name", "Status", "Desired", "Version", "Client", "Created", "Modified",
-        ],
-        rows,
-        "There are none.",
-    )
+        }
+    }
 }
 
 /// `/ui/allocations`
-pub(in crate::ui) async fn allocs(ui: &Ui) -> Result<View, Missing> {
-    let answer = ui.read(Read::Allocs { namespace: None }).await?;
-    let allocs = body!(answer, Allocs);
-    Ok(View {
-        title: "Allocations".to_string(),
-        section: "allocations",
-        content: html! { h1 { "Allocations" } (rows(now(ui), &allocs)) },
-    })
+pub(in crate::ui) async fn allocs(from: &Source, request: &PageRequest) -> Result<View, Missing> {
+    let answer = from.read(Read::Allocs { namespace: None }).await?;
+    let all = body!(answer, Allocs);
+    let head = html! {
+        h1 { "Allocations " span.count { (all.len()) } }
+        (bar::allocations(all.iter().map(|a| &**a)))
+        (filter("/ui/allocations", request, &STATUSES))
+    };
+    let fits = |a: &Arc<Allocation>| {
+        let id = a.id.to_string();
+        passes(request, &[&a.name, &a.node_name, &id], a.client_status.as_str())
+    };
+    let wanted = all.into_iter().filter(fits).collect();
+    Ok(View::new("allocations", "Allocations")
+        .part("head", head)
+        .part("allocations", pages(from.now(), wanted, request)))
 }
 
-/// `/ui/allocations/<id>`
-pub(in crate::ui) async fn alloc(ui: &Ui, text: &str) -> Result<View, Missing> {
-    // A hint may point at a task of it.
-    let id: AllocId = id_of(text.split('/').next().unwrap_or(text), "allocation")?;
-    let Some(alloc) = body!(ui.read(Read::Alloc(id)).await?, Alloc) else {
+/// `/ui/allocations/<id>`, and `/ui/allocations/<id>/<task>` as a hint may point at a task.
+pub(in crate::ui) async fn alloc(
+    from: &Source,
+    address: &str,
+    request: &PageRequest,
+) -> Result<View, Missing> {
+    let (id, task_name) = match address.split_once('/') {
+        Some((id, task)) => (id, Some(task)),
+        None => (address, None),
+    };
+    let id: AllocId = id_of(id, "allocation")?;
+    let Some(alloc) = body!(from.read(Read::Alloc(id)).await?, Alloc) else {
         return Err(Missing::Object(format!("There is no allocation {id}.")));
     };
-    let now = now(ui);
-    let content = html! {
-        p.crumb { (super::job::job_link(&alloc.job_key())) " · " (alloc.group) }
-        h1 { (alloc.name) " " (badge(alloc.client_status.as_str())) }
-        (alloc_facts(&alloc, now))
-        @if !alloc.resources.ports.is_empty() {
-            h2 { "Ports" }
-            (ports(&alloc))
+    let now = from.now();
+    let node = from.node_of(&alloc).await;
+    let log = Log::of(&alloc, node.clone(), request, task_name);
+    let usage = task::usage(from, &alloc, node.as_deref()).await;
+    let checks = task::checks(from, &alloc, node.as_deref()).await;
+    let mut view = View::new("allocations", alloc.name.clone())
+        .part("head", head(&alloc))
+        .part_if("trouble", trouble(&alloc))
+        .part("facts", alloc_facts(&alloc, now))
+        .part("tasks", task::table(&alloc, usage, now))
+        .part_if("checks", checks)
+        .part_if("ports", ports(&alloc))
+        .part_if(logs::PART, log.as_ref().map(|log| log.show("")))
+        .part("events", task::events(&alloc, now))
+        .part("placement", placement(&alloc));
+    view.log = log;
+    Ok(view)
+}
+
+fn head(alloc: &Allocation) -> Markup {
+    html! {
+        p.crumb {
+            a href="/ui/jobs" { "Jobs" } " / " (job_link(&alloc.job_key())) " / " (alloc.group)
         }
-        (checks(ui, &alloc).await)
-        @for (name, state) in &alloc.task_states {
-            h2 { "Task " (name) " " (badge(state.phase.as_str())) }
-            (task(state, now))
+        h1 { (alloc.name) " " (status(alloc)) }
+    }
+}
+
+/// What went wrong, in words.
+fn trouble(alloc: &Allocation) -> Option<Markup> {
+    let bad = match alloc.client_status {
+        AllocClientStatus::Failed | AllocClientStatus::Lost | AllocClientStatus::Unknown => true,
+        AllocClientStatus::Pending | AllocClientStatus::Running | AllocClientStatus::Complete => {
+            false
         }
-        h2 { "Placement" }
-        (scores(&alloc))
     };
-    Ok(View {
-        title: alloc.name.clone(),
-        section: "allocations",
-        content,
+    let failing = task::last_failures(alloc);
+    (bad || !failing.is_empty()).then(|| {
+        html! {
+            div.warning {
+                @if bad && !alloc.client_description.is_empty() { p { (alloc.client_description) } }
+                @if bad && !alloc.desired_description.is_empty() { p { (alloc.desired_description) } }
+                @for (task, text) in failing { p { b { (task) } ": " (text) } }
+            }
+        }
     })
 }
 
 fn alloc_facts(alloc: &Allocation, now: Timestamp) -> Markup {
     let used = alloc.resources.usage();
-    let health = match alloc.deployment_health.and_then(|h| h.healthy) {
-        Some(true) => "healthy",
-        Some(false) => "unhealthy",
-        None => "not known",
+    let desired = html! {
+        (alloc.desired.as_str())
+        @if !alloc.desired_description.is_empty() { ": " (alloc.desired_description) }
     };
     facts(&[
         ("Id", html! { code { (alloc.id) } }),
-        (
-            "Client",
-            html! { a href={ "/ui/clients/" (alloc.node_id) } { (alloc.node_name) } },
-        ),
+        ("Client", client_link(alloc.node_id, &alloc.node_name)),
         ("Job version", html! { (alloc.job.version) }),
+        ("Desired", desired),
+        ("Client says", or_dash(&alloc.client_description)),
         (
-            "Desired",
-            html! { (alloc.desired.as_str()) " " (alloc.desired_description) },
+            "Holds",
+            html! { (used.cpu_mhz) " MHz, " (mib(used.memory_mb)) ", " (mib(used.disk_mb)) " disk" },
         ),
-        ("Client says", html! { (alloc.client_description) }),
-        ("Health", html! { (health) }),
-        ("CPU", html! { (used.cpu_mhz) " MHz" }),
-        ("Memory", html! { (mib(used.memory_mb)) }),
-        ("Disk", html! { (mib(used.disk_mb)) }),
-        (
-            "Evaluation",
-            html! {
-                a.id href={ "/ui/evaluations/" (alloc.eval_id) } { (alloc.eval_id.short()) }
-            },
-        ),
-        (
-            "Replaces",
-            html! {
-                @match alloc.previous { Some(id) => (link("allocations", id)), None => "–" }
-            },
-        ),
-        (
-            "Replaced by",
-            html! {
-                @match alloc.next { Some(id) => (link("allocations", id)), None => "–" }
-            },
-        ),
+        ("Evaluation", link("evaluations", alloc.eval_id)),
+        ("Deployment", link_or_none("deployments", alloc.deployment_id)),
+        ("Replaces", link_or_none("allocations", alloc.previous)),
+        ("Replaced by", link_or_none("allocations", alloc.next)),
         ("Created", ago(now, alloc.create_time)),
         ("Modified", ago(now, alloc.modify_time)),
     ])
 }
 
-fn ports(alloc: &Allocation) -> Markup {
-    let rows = alloc
-        .resources
-        .ports
-        .iter()
-        .map(|p| {
-            html! {
-                td { (p.label) }
-                td { (p.host_ip) ":" (p.value) }
-                td { @if p.to > 0 { (p.to) } @else { "–" } }
-                td { (p.task.as_deref().unwrap_or("group")) }
-            }
-        })
-        .collect();
-    table(&["Label", "Address", "Inside", "Owner"], rows, "")
+fn ports(alloc: &Allocation) -> Option<Markup> {
+    const COLUMNS: [Column; 4] = [
+        text("Label"),
+        text("Address"),
+        number("Inside"),
+        text("Owner"),
+    ];
+    let mut table = Table::new(&COLUMNS, "");
+    for p in &alloc.resources.ports {
+        let cells = vec![
+            html! { (p.label) },
+            html! { code { (p.host_ip) ":" (p.value) } },
+            html! { @if p.to > 0 { (p.to) } @else { "–" } },
+            html! { (p.task.as_deref().unwrap_or("group")) },
+        ];
+        table.row("", "", cells);
+    }
+    (!alloc.resources.ports.is_empty()).then(|| html! { h2 { "Ports" } (table.render()) })
 }
 
-/// What the client says of the checks; an ended allocation has none, a silent client says so.
-async fn checks(ui: &Ui, alloc: &Allocation) -> Markup {
-    let has_checks = alloc
-        .task_group()
-        .is_some_and(|g| g.all_services().any(|s| !s.checks.is_empty()));
-    if !has_checks || alloc.is_client_terminal() {
-        return html! {};
+fn placement(alloc: &Allocation) -> Markup {
+    const COLUMNS: [Column; 3] = [text("Client"), number("Score"), text("Parts")];
+    let metrics = &alloc.metrics;
+    let mut table = Table::new(&COLUMNS, "No scores were kept.");
+    for s in &metrics.scores {
+        let parts: Vec<String> = s
+            .parts
+            .iter()
+            .map(|(part, score)| format!("{part} {score:.3}"))
+            .collect();
+        let cells = vec![
+            link("clients", s.node),
+            html! { (format!("{:.3}", s.total)) },
+            html! { (parts.join(", ")) },
+        ];
+        table.row("", "", cells);
     }
-    let node = match ui.read(Read::Node(alloc.node_id)).await {
-        Ok(answer) => match answer.body {
-            crate::rpc::Body::Node(Some(node)) => node,
-            _ => return html! {},
-        },
-        Err(_) => return html! {},
-    };
-    let client = ui.nodes.node(node.id, node.rpc_addr);
-    let asked = client.ask(NodeAsk::Checks { alloc: alloc.id });
-    let limit = std::time::Duration::from_secs(2);
-    match crate::env::timeout(&*ui.env.clock, limit, asked).await {
-        Ok(Ok(NodeAnswer::Checks(results))) => {
-            let rows = results
-                .iter()
-                .map(|c| {
-                    html! {
-                        td { (c.service) }
-                        td { (c.check) }
-                        td { (badge(c.status.as_str())) }
-                        td { (c.output) }
-                    }
-                })
-                .collect();
-            html! {
-                h2 { "Checks" }
-                (table(&["Service", "Check", "Status", "Output"], rows, "None has run yet."))
+    html! {
+        details {
+            summary { "Placement" }
+            p {
+                (metrics.nodes_evaluated) " clients looked at, " (metrics.nodes_filtered)
+                " did not fit, " (metrics.nodes_exhausted) " had no room."
             }
+            (table.render())
         }
-        Ok(Ok(_)) | Err(_) => html! { p.warning { "The client does not tell about the checks." } },
-        Ok(Err(error)) => html! { p.warning { "The checks are not known: " (error) } },
-    }
-}
-
-fn task(state: &TaskState, now: Timestamp) -> Markup {
-    let rows = state
-        .events
-        .iter()
-        .rev()
-        .map(|e| {
-            html! {
-                td { (ago(now, e.time)) }
-                td { (e.kind) }
-                td { (e.message) }
-            }
-        })
-        .collect();
-    html! {
-        (facts(&[
-            ("Started", ago(now, state.started_at)),
-            ("Finished", ago(now, state.finished_at)),
-            ("Restarts", html! { (state.restarts) }),
-            ("Last restart", ago(now, state.last_restart)),
-        ]))
-        p {}
-        (table(&["When", "Event", "Text"], rows, "Nothing has happened yet."))
-    }
-}
-
-fn scores(alloc: &Allocation) -> Markup {
-    let rows = alloc
-        .metrics
-        .scores
-        .iter()
-        .map(|s| {
-            html! {
-                td { (link("clients", s.node)) }
-                td { (format!("{:.3}", s.total)) }
-                td { @for (part, score) in &s.parts { (part) " " (format!("{score:.3}")) "  " } }
-            }
-        })
-        .collect();
-    html! {
-        p { (alloc.metrics.nodes_evaluated) " nodes evaluated, "
-            (alloc.metrics.nodes_filtered) " filtered, "
-            (alloc.metrics.nodes_exhausted) " without room." }
-        (table(&["Client", "Score", "Parts"], rows, "No scores were kept."))
     }
 }

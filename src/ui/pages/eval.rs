@@ -1,184 +1,216 @@
-//! Evaluations and deployments.
+//! Evaluations, and why they could not place what they should.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use super::format::{ago, badge, facts, link, table};
-use super::{Missing, Ui, View, body, id_of, now};
-use crate::model::{AllocMetric, Deployment, DeploymentId, EvalId, Evaluation, Timestamp};
+use super::format::{ago, badge, facts, link, link_or_none, or_dash};
+use super::job::job_link;
+use super::{Column, Missing, PageRequest, Source, Table, View, body, number, text};
+use super::{filter, id_of, paged, passes};
+use crate::model::{AllocMetric, EvalId, EvalStatus, Evaluation, Timestamp};
 use crate::rpc::Read;
 
-/// A table of evaluations, newest first.
-pub(super) fn rows(now: Timestamp, evals: &[Arc<Evaluation>]) -> Markup {
-    let mut newest: Vec<&Arc<Evaluation>> = evals.iter().collect();
-    newest.sort_by_key(|e| (std::cmp::Reverse(e.create_index), e.id));
-    let rows = newest
-        .iter()
-        .map(|e| {
-            html! {
-                td { (link("evaluations", e.id)) }
-                td { (super::job::job_link(&e.job_key())) }
-                td { (badge(e.status.as_str())) }
-                td { (e.trigger.as_str()) }
-                td { (e.priority) }
-                td { @if e.failed_groups.is_empty() { "no" } @else { "yes" } }
-                td { (ago(now, e.create_time)) }
+const STATUSES: [&str; 5] = ["blocked", "pending", "complete", "failed", "canceled"];
+
+const COLUMNS: [Column; 6] = [
+    text("Id"),
+    text("Job"),
+    text("Status"),
+    text("Triggered by"),
+    number("Priority"),
+    text("Created"),
+];
+
+/// A table of evaluations, newest first; where one is blocked, the reason.
+pub(super) fn table(now: Timestamp, mut evals: Vec<Arc<Evaluation>>) -> Markup {
+    sort(&mut evals);
+    rows(now, &evals)
+}
+
+fn sort(evals: &mut [Arc<Evaluation>]) {
+    evals.sort_by_key(|e| (std::cmp::Reverse(e.create_index), e.id));
+}
+
+fn rows(now: Timestamp, evals: &[Arc<Evaluation>]) -> Markup {
+    let mut table = Table::new(&COLUMNS, "There are none.");
+    for e in evals {
+        let status = html! {
+            (badge(e.status.as_str()))
+            @if !e.status_description.is_empty() && e.status != EvalStatus::Complete {
+                div.reason { (e.status_description) }
             }
-        })
-        .collect();
-    table(
-        &[
-            "Id",
-            "Job",
-            "Status",
-            "Triggered by",
-            "Priority",
-            "Placement failures",
-            "Created",
-        ],
-        rows,
-        "There are none.",
+            @for (group, metric) in &e.failed_groups {
+                div.reason { b { (group) } ": " (reasons(metric).join("; ")) }
+            }
+        };
+        let cells = vec![
+            link("evaluations", e.id),
+            job_link(&e.job_key()),
+            status,
+            html! { (e.trigger.as_str()) },
+            html! { (e.priority) },
+            ago(now, e.create_time),
+        ];
+        table.row(format!("eval-{}", e.id), "", cells);
+    }
+    table.render()
+}
+
+/// `/ui/evaluations`
+pub(in crate::ui) async fn evals(from: &Source, request: &PageRequest) -> Result<View, Missing> {
+    let answer = from.read(Read::Evals { namespace: None }).await?;
+    let all = body!(answer, Evals);
+    let head = html! {
+        h1 { "Evaluations " span.count { (all.len()) } }
+        (filter("/ui/evaluations", request, &STATUSES))
+    };
+    let fits = |e: &Arc<Evaluation>| {
+        let id = e.id.to_string();
+        passes(request, &[e.job_id.as_str(), &id], e.status.as_str())
+    };
+    let mut wanted: Vec<_> = all.into_iter().filter(fits).collect();
+    sort(&mut wanted);
+    let paged = paged(wanted, request);
+    Ok(View::new("evaluations", "Evaluations")
+        .part("head", head)
+        .part(
+            "evaluations",
+            html! { (rows(from.now(), &paged.rows)) (paged.links) },
+        ))
+}
+
+/// `/ui/evaluations/<id>`, `/ui/evaluations?currentEval=<id>`
+pub(in crate::ui) async fn eval(
+    from: &Source,
+    id: &str,
+    request: &PageRequest,
+) -> Result<View, Missing> {
+    let id: EvalId = id_of(id, "evaluation")?;
+    let Some(eval) = body!(from.read(Read::Eval(id)).await?, Eval) else {
+        return Err(Missing::Object(format!("There is no evaluation {id}.")));
+    };
+    let allocs = body!(from.read(Read::EvalAllocs(id)).await?, Allocs);
+    let now = from.now();
+    let head = html! {
+        p.crumb { a href="/ui/evaluations" { "Evaluations" } }
+        h1 { "Evaluation " (eval.id.short()) " " (badge(eval.status.as_str())) }
+    };
+    let facts = facts(&[
+        ("Id", html! { code { (eval.id) } }),
+        ("Job", job_link(&eval.job_key())),
+        ("Triggered by", html! { (eval.trigger.as_str()) }),
+        ("Client", link_or_none("clients", eval.node_id)),
+        ("Deployment", link_or_none("deployments", eval.deployment_id)),
+        ("Priority", html! { (eval.priority) }),
+        ("Says", or_dash(&eval.status_description)),
+        ("Waits until", until(&eval, now)),
+        ("Previous", link_or_none("evaluations", eval.previous)),
+        ("Next", link_or_none("evaluations", eval.next)),
+        ("Blocked", link_or_none("evaluations", eval.blocked)),
+        ("Created", ago(now, eval.create_time)),
+        ("Modified", ago(now, eval.modify_time)),
+    ]);
+    let allocations = html! {
+        h2 { "Allocations that it placed or changed" }
+        (super::alloc::pages(now, allocs, request))
+    };
+    Ok(
+        View::new("evaluations", format!("Evaluation {}", eval.id.short()))
+            .part("head", head)
+            .part_if("failures", failures(&eval))
+            .part("facts", facts)
+            .part("allocations", allocations),
     )
 }
 
-/// `/ui/evaluations`, `/ui/evaluations/<id>`, `/ui/evaluations?currentEval=<id>`
-pub(in crate::ui) async fn evals(ui: &Ui, id: Option<&str>) -> Result<View, Missing> {
-    let Some(id) = id else {
-        let answer = ui.read(Read::Evals { namespace: None }).await?;
-        let evals = body!(answer, Evals);
-        return Ok(View {
-            title: "Evaluations".to_string(),
-            section: "evaluations",
-            content: html! { h1 { "Evaluations" } (rows(now(ui), &evals)) },
-        });
-    };
-    let id: EvalId = id_of(id, "evaluation")?;
-    let Some(eval) = body!(ui.read(Read::Eval(id)).await?, Eval) else {
-        return Err(Missing::Object(format!("There is no evaluation {id}.")));
-    };
-    let allocs = body!(ui.read(Read::EvalAllocs(id)).await?, Allocs);
-    let now = now(ui);
-    let linked = |id: Option<EvalId>| {
-        html! { @match id { Some(id) => (link("evaluations", id)), None => "–" } }
-    };
-    let content = html! {
-        p.crumb { a href="/ui/evaluations" { "Evaluations" } }
-        h1 { "Evaluation " (eval.id.short()) " " (badge(eval.status.as_str())) }
-        (facts(&[
-            ("Id", html! { code { (eval.id) } }),
-            ("Job", super::job::job_link(&eval.job_key())),
-            ("Triggered by", html! { (eval.trigger.as_str()) }),
-            ("Priority", html! { (eval.priority) }),
-            ("Says", html! { (eval.status_description) }),
-            ("Previous", linked(eval.previous)),
-            ("Next", linked(eval.next)),
-            ("Blocked", linked(eval.blocked)),
-            ("Created", ago(now, eval.create_time)),
-        ]))
-        @if !eval.failed_groups.is_empty() {
-            h2 { "Placement failures" }
-            (failures(&eval.failed_groups))
-        }
-        h2 { "Allocations" }
-        (super::alloc::rows(now, &allocs))
-    };
-    Ok(View {
-        title: format!("Evaluation {}", eval.id.short()),
-        section: "evaluations",
-        content,
-    })
-}
-
-/// Why groups found no place, in words.
-pub(super) fn failures(groups: &BTreeMap<String, AllocMetric>) -> Markup {
-    html! {
-        @for (group, metric) in groups {
-            p { b { (group) } ": " (metric.coalesced_failures + 1) " not placed" }
-            ul {
-                @if metric.nodes_evaluated == 0 {
-                    li { "No node was eligible for evaluation." }
-                }
-                @for (dc, count) in &metric.nodes_available {
-                    @if *count == 0 { li { "No node is ready in the datacenter " (dc) "." } }
-                }
-                @for (class, count) in &metric.class_filtered {
-                    li { "Class " (class) ": " (count) " nodes excluded by filter" }
-                }
-                @for (constraint, count) in &metric.constraint_filtered {
-                    li { "Constraint " (constraint) ": " (count) " nodes excluded by filter" }
-                }
-                @if metric.nodes_exhausted > 0 {
-                    li { "Resources exhausted on " (metric.nodes_exhausted) " nodes" }
-                }
-                @for (dimension, count) in &metric.dimension_exhausted {
-                    li { "Dimension " (dimension) " exhausted on " (count) " nodes" }
-                }
-            }
-        }
+fn until(eval: &Evaluation, now: Timestamp) -> Markup {
+    match eval.wait_until > now {
+        true => html! { "in " (super::format::span(eval.wait_until.since(now))) },
+        false => html! { "–" },
     }
 }
 
-/// `/ui/deployments/<id>`
-pub(in crate::ui) async fn deployment(ui: &Ui, text: &str) -> Result<View, Missing> {
-    let id: DeploymentId = id_of(text, "deployment")?;
-    let Some(deployment) = body!(ui.read(Read::Deployment(id)).await?, Deployment) else {
-        return Err(Missing::Object(format!("There is no deployment {id}.")));
-    };
-    let allocs = body!(ui.read(Read::DeploymentAllocs(id)).await?, Allocs);
-    let now = now(ui);
-    let content = html! {
-        p.crumb { (super::job::job_link(&deployment.job_key())) }
-        h1 { "Deployment " (id.short()) " " (badge(deployment.status.as_str())) }
-        (facts(&[
-            ("Id", html! { code { (id) } }),
-            ("Job version", html! { (deployment.job_version) }),
-            ("Says", html! { (deployment.status_description) }),
-            ("Created", ago(now, deployment.create_time)),
-            ("Modified", ago(now, deployment.modify_time)),
-        ]))
-        h2 { "Groups" }
-        (deployment_groups(&deployment))
-        h2 { "Allocations" }
-        (super::alloc::rows(now, &allocs))
-    };
-    Ok(View {
-        title: format!("Deployment {}", id.short()),
-        section: "jobs",
-        content,
+/// Why groups of an evaluation found no place; `None` if all did.
+pub(super) fn failures(eval: &Evaluation) -> Option<Markup> {
+    (!eval.failed_groups.is_empty()).then(|| {
+        html! {
+            div.warning {
+                @for (group, metric) in &eval.failed_groups {
+                    p { b { (group) } ": " (missing(eval, group, metric)) " without a place" }
+                    ul { @for reason in reasons(metric) { li { (reason) } } }
+                }
+            }
+        }
     })
 }
 
-/// How far each group is.
-pub(super) fn deployment_groups(deployment: &Deployment) -> Markup {
-    let rows = deployment
-        .groups
-        .iter()
-        .map(|(name, g)| {
-            html! {
-                td { (name) }
-                td { (g.desired_total) }
-                td { (g.placed) }
-                td { (g.healthy) }
-                td { (g.unhealthy) }
-                td { @if g.desired_canaries > 0 {
-                    (g.placed_canaries.len()) " of " (g.desired_canaries)
-                    @if g.promoted { " (promoted)" }
-                } @else { "–" } }
-            }
-        })
-        .collect();
-    table(
-        &[
-            "Group",
-            "Desired",
-            "Placed",
-            "Healthy",
-            "Unhealthy",
-            "Canaries",
-        ],
-        rows,
-        "It has no groups.",
-    )
+/// How many instances of a group found no place.
+fn missing(eval: &Evaluation, group: &str, metric: &AllocMetric) -> u32 {
+    let failed = metric.coalesced_failures + 1;
+    eval.queued.get(group).copied().unwrap_or(0).max(failed)
+}
+
+/// Why there was no place, one sentence a reason.
+pub(super) fn reasons(metric: &AllocMetric) -> Vec<String> {
+    let clients = |n: u32| match n {
+        1 => "1 client".to_string(),
+        n => format!("{n} clients"),
+    };
+    let mut reasons = Vec::new();
+    for (dc, count) in &metric.nodes_available {
+        if *count == 0 {
+            reasons.push(format!("no client is ready in the datacenter {dc}"));
+        }
+    }
+    if metric.nodes_evaluated == 0 && reasons.is_empty() {
+        reasons.push(match metric.node_pool.as_str() {
+            "" | "default" => "no client is ready".to_string(),
+            pool => format!("no client is ready in the pool {pool}"),
+        });
+    }
+    for (constraint, count) in &metric.constraint_filtered {
+        reasons.push(format!("{}: {constraint}", clients(*count)));
+    }
+    for (class, count) in &metric.class_filtered {
+        reasons.push(format!("{} of class {class} ruled out", clients(*count)));
+    }
+    for (dimension, count) in &metric.dimension_exhausted {
+        reasons.push(format!("{} without enough {dimension}", clients(*count)));
+    }
+    if metric.nodes_exhausted > 0 && metric.dimension_exhausted.is_empty() {
+        reasons.push(format!("{} without room", clients(metric.nodes_exhausted)));
+    }
+    if reasons.is_empty() {
+        reasons.push("no reason was kept".to_string());
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_count_clients_in_words() {
+        let mut metric = AllocMetric {
+            nodes_evaluated: 3,
+            nodes_exhausted: 1,
+            ..AllocMetric::default()
+        };
+        let check = |metric: &AllocMetric, text: &[&str]| assert_eq!(reasons(metric), text);
+        check(&metric, &["1 client without room"]);
+        metric.dimension_exhausted.insert("memory".into(), 1);
+        metric
+            .constraint_filtered
+            .insert("missing drivers".into(), 2);
+        let both = ["2 clients: missing drivers", "1 client without enough memory"];
+        check(&metric, &both);
+        let mut none = AllocMetric::default();
+        check(&none, &["no client is ready"]);
+        none.node_pool = "gpu".into();
+        check(&none, &["no client is ready in the pool gpu"]);
+        none.nodes_available.insert("dc9".into(), 0);
+        check(&none, &["no client is ready in the datacenter dc9"]);
+    }
 }
