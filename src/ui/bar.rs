@@ -95,7 +95,11 @@ mod tests {
 
     #[test]
     fn shares_fill_the_bar_and_say_so() {
-        let bar = shares(&[("good", 3, "running"), ("bad", 1, "failed"), ("off", 0, "x")]);
+        let bar = shares(&[
+            ("good", 3, "running"),
+            ("bad", 1, "failed"),
+            ("off", 0, "x"),
+        ]);
         let bar = bar.into_string();
         assert!(bar.contains("aria-label=\"3 running, 1 failed\""), "{bar}");
         assert!(bar.contains("x=\"0.00\" y=\"0\" width=\"75.00\""), "{bar}");

@@ -175,7 +175,9 @@ mod tests {
 
     #[test]
     fn only_passing_time_makes_no_difference() {
-        let at = |now, then| ageless(&html! { b { (ago(Timestamp(now), Timestamp(then))) } "x" }.into_string());
+        let at = |now, then| {
+            ageless(&html! { b { (ago(Timestamp(now), Timestamp(then))) } "x" }.into_string())
+        };
         let second = 1_000_000_000;
         assert_eq!(at(9 * second, second), at(99 * second, second));
         assert_ne!(at(9 * second, second), at(9 * second, 2 * second));

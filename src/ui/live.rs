@@ -155,7 +155,11 @@ impl Live {
             shown.push((name, kept));
         }
         let order: Vec<&str> = shown.iter().map(|(name, _)| *name).collect();
-        let same_order = self.shown.iter().map(|(name, _)| *name).eq(order.iter().copied());
+        let same_order = self
+            .shown
+            .iter()
+            .map(|(name, _)| *name)
+            .eq(order.iter().copied());
         let changed = !parts.is_empty() || !same_order || self.title != view.title;
         let patch = json!({ "title": view.title, "order": order, "parts": parts });
         (self.shown, self.title) = (shown, view.title);
@@ -189,7 +193,10 @@ impl Live {
 
     /// Says that the cluster does not answer, and asks again later.
     fn stale(&mut self, error: &ApiError) -> String {
-        let wait = RETRY.0.saturating_mul(1 << self.failures.min(8)).min(RETRY.1);
+        let wait = RETRY
+            .0
+            .saturating_mul(1 << self.failures.min(8))
+            .min(RETRY.1);
         self.failures = self.failures.saturating_add(1);
         let sleep = self.ui.env.clock.sleep(wait);
         self.due = Box::pin(async move {

@@ -110,17 +110,32 @@ async fn identified(from: &Source, prefix: &str) -> Result<Vec<Match>, Missing> 
         }
     };
     for a in body!(from.read(Read::Allocs { namespace: None }).await?, Allocs) {
-        add("allocation", "allocations", a.id.to_string(), a.client_status.as_str());
+        add(
+            "allocation",
+            "allocations",
+            a.id.to_string(),
+            a.client_status.as_str(),
+        );
     }
     for n in body!(from.read(Read::Nodes).await?, Nodes) {
         add("client", "clients", n.id.to_string(), n.status.as_str());
     }
     for e in body!(from.read(Read::Evals { namespace: None }).await?, Evals) {
-        add("evaluation", "evaluations", e.id.to_string(), e.status.as_str());
+        add(
+            "evaluation",
+            "evaluations",
+            e.id.to_string(),
+            e.status.as_str(),
+        );
     }
     let deployments = from.read(Read::Deployments { namespace: None }).await?;
     for d in body!(deployments, Deployments) {
-        add("deployment", "deployments", d.id.to_string(), d.status.as_str());
+        add(
+            "deployment",
+            "deployments",
+            d.id.to_string(),
+            d.status.as_str(),
+        );
     }
     Ok(matches)
 }

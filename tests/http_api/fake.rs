@@ -41,6 +41,10 @@ pub struct State {
     /// The next call's answer, if it is not the usual one.
     pub refusal: Option<ApiError>,
     pub no_leader: bool,
+    /// Whether no read is answered.
+    pub silent: bool,
+    /// How many instances of each job wait for a place.
+    pub queued: u32,
 }
 
 pub struct Fake {
@@ -241,7 +245,7 @@ impl Fake {
                     .jobs
                     .iter()
                     .filter(|j| in_namespace(&namespace, &j.spec.namespace))
-                    .map(|j| (j.clone(), summary(j)))
+                    .map(|j| (j.clone(), summary(j, state.queued)))
                     .collect(),
             ),
             Read::Job(key) => Body::Job(state.jobs.iter().find(|j| j.key() == key).cloned()),
@@ -258,7 +262,7 @@ impl Fake {
                     .jobs
                     .iter()
                     .find(|j| j.key() == key)
-                    .map(|j| summary(j)),
+                    .map(|j| summary(j, state.queued)),
             ),
             Read::JobSubmission { .. } => Body::Submission(None),
             Read::Explain(Subject::Job(key)) => {
@@ -313,18 +317,24 @@ impl Fake {
             Read::JobServices(_) | Read::AllocServices(_) => Body::Services(Vec::new()),
             Read::Services { .. } | Read::Service { .. } => Body::Services(Vec::new()),
             Read::SchedulerConfig => Body::SchedulerConfig(Default::default()),
-            Read::Raft => Body::Raft(RaftView::default()),
+            Read::Raft => Body::Raft(RaftView {
+                // The cluster of an empty test has no servers yet.
+                leader: (!state.no_leader && !state.nodes.is_empty())
+                    .then(|| "127.0.0.1:4647".parse().unwrap()),
+                ..RaftView::default()
+            }),
             Read::ClientAllocs { .. } => Body::ClientAllocs(Default::default()),
         })
     }
 }
 
-fn summary(job: &Job) -> JobSummary {
+fn summary(job: &Job, queued: u32) -> JobSummary {
     JobSummary {
         groups: BTreeMap::from([(
             "app".to_string(),
             GroupSummary {
                 running: 1,
+                queued,
                 ..GroupSummary::default()
             },
         )]),
@@ -347,10 +357,17 @@ impl Api for Fake {
                     Err(_) => tracing::trace!("nothing changed"),
                 }
             }
+            let (silent, no_leader) = {
+                let state = self.state.lock().unwrap();
+                (state.silent, state.no_leader)
+            };
+            if silent {
+                return Err(ApiError::Unavailable("down for a test".into()));
+            }
             let index = *index.borrow();
             Ok(Answer {
                 index,
-                known_leader: !self.state.lock().unwrap().no_leader,
+                known_leader: !no_leader,
                 last_contact: std::time::Duration::ZERO,
                 body: self.answer(query.read)?,
             })

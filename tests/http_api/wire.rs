@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tumen::env;
+use tumen::env::{self, Conn, Env};
 
 use super::fake::Server;
 
@@ -77,22 +77,64 @@ impl Server {
 
     /// Sends a request and reads until `wanted` has come, then goes away.
     pub async fn watch(&self, path: &str, wanted: &str) -> String {
-        let watching = async {
-            let mut conn = self.env.net.connect(self.addr, LIMIT).await.unwrap();
-            let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-            conn.write_all(request.as_bytes()).await.unwrap();
-            let mut seen = String::new();
-            let mut bytes = [0; 4096];
-            while !seen.contains(wanted) {
-                let n = conn.read(&mut bytes).await.unwrap();
-                assert!(n > 0, "the stream ended: {seen}");
-                seen.push_str(&String::from_utf8_lossy(&bytes[..n]));
+        self.open(path).await.until(wanted).await.seen
+    }
+
+    /// Sends a request whose answer goes on.
+    pub async fn open(&self, path: &str) -> Watched {
+        let mut conn = self.env.net.connect(self.addr, LIMIT).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        conn.write_all(request.as_bytes()).await.unwrap();
+        Watched {
+            env: self.env.clone(),
+            conn,
+            seen: String::new(),
+            checked: 0,
+        }
+    }
+}
+
+/// An answer that is read while it goes on.
+pub struct Watched {
+    env: Env,
+    conn: Conn,
+    /// Everything that has come.
+    pub seen: String,
+    /// How much of it was waited for.
+    checked: usize,
+}
+
+impl Watched {
+    /// Reads until `wanted` has come after what was waited for before.
+    pub async fn until(mut self, wanted: &str) -> Self {
+        let clock = self.env.clock.clone();
+        let reading = async {
+            loop {
+                if let Some(at) = self.seen[self.checked..].find(wanted) {
+                    self.checked += at + wanted.len();
+                    return;
+                }
+                assert!(self.more().await, "the stream ended: {}", self.seen);
             }
-            seen
         };
-        env::timeout(&*self.env.clock, LIMIT, watching)
-            .await
-            .unwrap_or_else(|_| panic!("{path}: `{wanted}` did not come"))
+        let read = env::timeout(&*clock, LIMIT, reading).await;
+        assert!(read.is_ok(), "`{wanted}` did not come: {}", self.seen);
+        self
+    }
+
+    /// Reads to the end.
+    pub async fn ended(mut self) {
+        let clock = self.env.clock.clone();
+        let reading = async { while self.more().await {} };
+        let read = env::timeout(&*clock, LIMIT, reading).await;
+        assert!(read.is_ok(), "the stream does not end: {}", self.seen);
+    }
+
+    async fn more(&mut self) -> bool {
+        let mut bytes = [0; 4096];
+        let n = self.conn.read(&mut bytes).await.unwrap();
+        self.seen.push_str(&String::from_utf8_lossy(&bytes[..n]));
+        n > 0
     }
 }
 

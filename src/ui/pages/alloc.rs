@@ -12,7 +12,9 @@ use super::{filter, id_of, paged, passes, task};
 use crate::model::{AllocClientStatus, AllocId, Allocation, Timestamp};
 use crate::rpc::Read;
 
-const STATUSES: [&str; 6] = ["running", "pending", "failed", "lost", "unknown", "complete"];
+const STATUSES: [&str; 6] = [
+    "running", "pending", "failed", "lost", "unknown", "complete",
+];
 
 const COLUMNS: [Column; 8] = [
     text("Id"),
@@ -78,7 +80,11 @@ pub(in crate::ui) async fn allocs(from: &Source, request: &PageRequest) -> Resul
     };
     let fits = |a: &Arc<Allocation>| {
         let id = a.id.to_string();
-        passes(request, &[&a.name, &a.node_name, &id], a.client_status.as_str())
+        passes(
+            request,
+            &[&a.name, &a.node_name, &id],
+            a.client_status.as_str(),
+        )
     };
     let wanted = all.into_iter().filter(fits).collect();
     Ok(View::new("allocations", "Allocations")
@@ -165,7 +171,10 @@ fn alloc_facts(alloc: &Allocation, now: Timestamp) -> Markup {
             html! { (used.cpu_mhz) " MHz, " (mib(used.memory_mb)) ", " (mib(used.disk_mb)) " disk" },
         ),
         ("Evaluation", link("evaluations", alloc.eval_id)),
-        ("Deployment", link_or_none("deployments", alloc.deployment_id)),
+        (
+            "Deployment",
+            link_or_none("deployments", alloc.deployment_id),
+        ),
         ("Replaces", link_or_none("allocations", alloc.previous)),
         ("Replaced by", link_or_none("allocations", alloc.next)),
         ("Created", ago(now, alloc.create_time)),

@@ -101,7 +101,10 @@ pub(in crate::ui) async fn eval(
         ("Job", job_link(&eval.job_key())),
         ("Triggered by", html! { (eval.trigger.as_str()) }),
         ("Client", link_or_none("clients", eval.node_id)),
-        ("Deployment", link_or_none("deployments", eval.deployment_id)),
+        (
+            "Deployment",
+            link_or_none("deployments", eval.deployment_id),
+        ),
         ("Priority", html! { (eval.priority) }),
         ("Says", or_dash(&eval.status_description)),
         ("Waits until", until(&eval, now)),
@@ -204,7 +207,10 @@ mod tests {
         metric
             .constraint_filtered
             .insert("missing drivers".into(), 2);
-        let both = ["2 clients: missing drivers", "1 client without enough memory"];
+        let both = [
+            "2 clients: missing drivers",
+            "1 client without enough memory",
+        ];
         check(&metric, &both);
         let mut none = AllocMetric::default();
         check(&none, &["no client is ready"]);

@@ -58,5 +58,7 @@ fn passes(request: &PageRequest, names: &[&str], status: &str) -> bool {
     let words = request.text("q").to_lowercase();
     let chosen = request.text("status");
     (chosen.is_empty() || chosen == status)
-        && names.iter().any(|name| name.to_lowercase().contains(&words))
+        && names
+            .iter()
+            .any(|name| name.to_lowercase().contains(&words))
 }

@@ -36,13 +36,19 @@ pub(in crate::ui) async fn overview(from: &Source) -> Result<View, Missing> {
         members: &members,
         leader: raft.leader.is_some(),
     };
-    let alive = members.values().filter(|m| {
-        m.status == MemberStatus::Alive && m.record.server.is_some()
-    });
+    let alive = members
+        .values()
+        .filter(|m| m.status == MemberStatus::Alive && m.record.server.is_some());
     let servers = raft.servers.len().max(1);
     Ok(View::new("overview", "Overview")
-        .part("problems", problems::show(&problems::find(&facts), from.now()))
-        .part("counts", cards(&jobs, &nodes, &allocs, (alive.count(), servers)))
+        .part(
+            "problems",
+            problems::show(&problems::find(&facts), from.now()),
+        )
+        .part(
+            "counts",
+            cards(&jobs, &nodes, &allocs, (alive.count(), servers)),
+        )
         .part("room", room(&nodes, &allocs)))
 }
 
@@ -69,7 +75,10 @@ fn cards(
     };
     let bar_of = |good: usize, all: usize| {
         let rest = all.saturating_sub(good) as u64;
-        Some(bar::shares(&[("good", good as u64, "well"), ("wait", rest, "not")]))
+        Some(bar::shares(&[
+            ("good", good as u64, "well"),
+            ("wait", rest, "not"),
+        ]))
     };
     let all_running = jobs.len();
     html! {

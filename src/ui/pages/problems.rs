@@ -164,9 +164,9 @@ fn deployments(facts: &Facts<'_>) -> Vec<Problem> {
         }
     }
     let lives = |key: &JobKey| facts.jobs.iter().any(|(j, _)| j.key() == *key && !j.stop);
-    let failed = newest.into_iter().filter(|(key, d)| {
-        d.status == DeploymentStatus::Failed && lives(key)
-    });
+    let failed = newest
+        .into_iter()
+        .filter(|(key, d)| d.status == DeploymentStatus::Failed && lives(key));
     failed
         .map(|(key, d)| Problem {
             status: "failed",
