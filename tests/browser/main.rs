@@ -38,7 +38,7 @@ fn pages(agent: &Agent) -> Vec<(&'static str, String)> {
         .to_string();
     vec![
         ("overview", "/ui/".to_string()),
-        ("jobs", "/ui/jobs".to_string()),
+        ("", "/ui/jobs".to_string()),
         ("job", "/ui/jobs/big-model@default".to_string()),
         ("", format!("/ui/jobs/{LONG}@default")),
         ("", "/ui/allocations".to_string()),
@@ -50,8 +50,8 @@ fn pages(agent: &Agent) -> Vec<(&'static str, String)> {
         ("", "/ui/evaluations".to_string()),
         ("", format!("/ui/evaluations/{eval}")),
         ("", "/ui/clients".to_string()),
-        ("client", format!("/ui/clients/{node}")),
-        ("servers", "/ui/servers".to_string()),
+        ("", format!("/ui/clients/{node}")),
+        ("", "/ui/servers".to_string()),
         ("", "/ui/services".to_string()),
         ("", "/ui/search?q=e".to_string()),
         ("", "/ui/nothing-here".to_string()),
@@ -86,7 +86,7 @@ fn pages_fit_both_themes_and_every_width() {
                 let faint = browser.eval(FAINT);
                 assert_eq!(faint, json!([]), "{path} in {theme} is hard to read");
                 if let Some(folder) = pictures.as_ref().filter(|_| !name.is_empty()) {
-                    let kind = if width == 360 { "-narrow" } else { "" };
+                    let kind = if width == 360 { "-phone" } else { "" };
                     let file = folder.join(format!("{name}{kind}-{theme}.png"));
                     std::fs::write(file, browser.picture()).unwrap();
                 }

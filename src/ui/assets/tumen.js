@@ -13,7 +13,11 @@ function applyTheme(theme) {
   if (theme === "dark" || theme === "light") root.dataset.theme = theme;
   else delete root.dataset.theme;
   const button = document.getElementById("theme");
-  if (button) button.textContent = `Theme: ${theme}`;
+  if (button) {
+    button.textContent = theme;
+    button.title = `Theme: ${theme}`;
+    button.setAttribute("aria-label", button.title);
+  }
 }
 
 function theme() {

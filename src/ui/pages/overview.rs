@@ -58,35 +58,36 @@ fn cards(
     allocs: &[Arc<Allocation>],
     (alive, servers): (usize, usize),
 ) -> Markup {
-    let running = |job: &Job| job.status == JobStatus::Running;
-    let jobs_running = jobs.iter().filter(|(job, _)| running(job)).count();
+    let jobs_in = |status| jobs.iter().filter(|(job, _)| job.status == status).count();
+    let jobs_running = jobs_in(JobStatus::Running);
+    let job_bar = bar::shares(&[
+        ("good", jobs_running as u64, "running"),
+        ("wait", jobs_in(JobStatus::Pending) as u64, "pending"),
+        ("off", jobs_in(JobStatus::Dead) as u64, "dead"),
+    ]);
     let ready = nodes.iter().filter(|n| n.is_ready()).count();
     let live = allocs.iter().filter(|a| !a.is_terminal());
     let status = |wanted| move |a: &&Arc<Allocation>| a.client_status == wanted;
     let allocs_running = allocs.iter().filter(status(AllocClientStatus::Running));
-    let card = |address: &str, number: usize, all: usize, text: &str, bar: Option<Markup>| {
+    let card = |address: &str, number: usize, all: usize, text: &str, bar: Markup| {
         html! {
             a.card href=(address) {
                 b { (number) span.soft { " of " (all) } }
                 span { (text) }
-                @if let Some(bar) = bar { (bar) }
+                (bar)
             }
         }
     };
     let bar_of = |good: usize, all: usize| {
         let rest = all.saturating_sub(good) as u64;
-        Some(bar::shares(&[
-            ("good", good as u64, "well"),
-            ("wait", rest, "not"),
-        ]))
+        bar::shares(&[("good", good as u64, "well"), ("bad", rest, "not")])
     };
-    let all_running = jobs.len();
     html! {
         h2.first { "The cluster" }
         div.cards {
-            (card("/ui/jobs", jobs_running, all_running, "jobs running", None))
+            (card("/ui/jobs", jobs_running, jobs.len(), "jobs running", job_bar))
             (card("/ui/allocations", allocs_running.count(), allocs.len(), "allocations running",
-                Some(bar::allocations(live.map(|a| &**a)))))
+                bar::allocations(live.map(|a| &**a))))
             (card("/ui/clients", ready, nodes.len(), "clients ready", bar_of(ready, nodes.len())))
             (card("/ui/servers", alive, servers, "servers alive", bar_of(alive, servers)))
         }

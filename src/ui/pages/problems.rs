@@ -9,7 +9,7 @@ use super::format::{ago, badge, client_link, link};
 use super::job::job_link;
 use crate::model::{
     AllocClientStatus, AllocDesiredStatus, Allocation, Deployment, DeploymentStatus, Evaluation,
-    Job, JobKey, JobStatus, MemberStatus, Members, Node, NodeStatus, Timestamp,
+    Job, JobKey, MemberStatus, Members, Node, NodeStatus, Timestamp,
 };
 use crate::rpc::api::JobSummary;
 use crate::rpc::node::CheckResult;
@@ -182,12 +182,8 @@ fn deployments(facts: &Facts<'_>) -> Vec<Problem> {
 
 /// Allocations that ended badly and have no successor, or that run without being healthy.
 fn allocs(facts: &Facts<'_>) -> Vec<Problem> {
-    let dead: Vec<JobKey> = facts
-        .jobs
-        .iter()
-        .filter(|(job, _)| job.stop || job.status == JobStatus::Dead)
-        .map(|(job, _)| job.key())
-        .collect();
+    let stopped = facts.jobs.iter().filter(|(job, _)| job.stop);
+    let stopped: Vec<JobKey> = stopped.map(|(job, _)| job.key()).collect();
     let status = |a: &Allocation| {
         let unhealthy = a.deployment_health.and_then(|h| h.healthy) == Some(false);
         match a.client_status {
@@ -203,7 +199,7 @@ fn allocs(facts: &Facts<'_>) -> Vec<Problem> {
         }
     };
     let wanted = |a: &&Arc<Allocation>| {
-        a.desired == AllocDesiredStatus::Run && a.next.is_none() && !dead.contains(&a.job_key())
+        a.desired == AllocDesiredStatus::Run && a.next.is_none() && !stopped.contains(&a.job_key())
     };
     let bad = facts.allocs.iter().filter(wanted);
     bad.filter_map(|a| {
