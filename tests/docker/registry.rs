@@ -224,7 +224,8 @@ fn a_task_is_stopped_while_its_image_is_on_its_way() {
     agent.alloc("pull", "it pulls", |a| {
         events(a).contains("Downloading image")
     });
-    agent.ok(&["job", "stop", "pull"]);
+    // Its roll-out ends as cancelled, which is no success for whoever watches.
+    agent.ok(&["job", "stop", "-detach", "pull"]);
     let ended = agent.alloc("pull", "it ends", |a| a["ClientStatus"] == "complete");
     assert!(
         !events(&ended).contains("Driver Failure"),
